@@ -1,0 +1,94 @@
+// The tables that native code and TypeScript share: requests popped, commands decided, completions
+// to look at, events. Flat arrays registered once, so that a turn costs one call and no allocation.
+// src/native/exchange.ts holds the same layout; a test compares the two.
+#ifndef VHOST_CORE_EXCHANGE_H_
+#define VHOST_CORE_EXCHANGE_H_
+
+#include <cstdint>
+
+namespace vhost {
+
+// 44 bytes is the longest header a device declares (vsock).
+constexpr uint32_t kHeaderBytesMax = 48;
+
+struct RequestRecord {
+  uint32_t chain;  // queue << 16 | head index
+  uint32_t readableBytes;
+  uint32_t writableBytes;
+  uint32_t reserved;
+  uint8_t header[kHeaderBytesMax];  // a private copy: the guest can't change it any more
+};
+static_assert(sizeof(RequestRecord) == 64);
+
+enum class CommandCode : uint32_t {
+  // 1..5 are OperationCode.
+  kComplete = 6,
+};
+
+// CommandRecord::flags.
+constexpr uint32_t kCommandDurable = 1;   // on stable storage before it is done (RWF_DSYNC)
+constexpr uint32_t kCommandNotify = 2;    // completion record also on success
+constexpr uint32_t kCommandComplete = 4;  // on success: tail byte, used element with usedLength
+constexpr uint32_t kCommandTail = 8;      // tailByte is written at tailOffset
+
+constexpr uint32_t kNoChain = 0xffffffff;
+
+struct CommandRecord {
+  uint32_t code;
+  uint32_t chain;
+  uint32_t flags;
+  uint32_t file;
+  double offset;         // bytes in the file
+  double length;         // bytes
+  uint32_t chainOffset;  // first byte within the readable (write) or writable (read) part
+  uint32_t tailOffset;   // within the writable part
+  uint32_t tailByte;
+  uint32_t usedLength;
+  uint32_t tag;  // comes back in the completion record
+  int32_t mode;  // fallocate
+  uint32_t reserved[2];
+};
+static_assert(sizeof(CommandRecord) == 64);
+
+struct CompletionRecord {
+  uint32_t chain;
+  uint32_t tag;
+  int32_t result;  // 0 or -errno
+  uint32_t code;
+};
+static_assert(sizeof(CompletionRecord) == 16);
+
+enum class EventCode : uint32_t {
+  kQueueBroken = 1,  // detail: RingFault
+  kKickLost = 2,     // the kick descriptor hung up and is no longer watched
+};
+
+struct EventRecord {
+  uint32_t code;
+  uint32_t queue;
+  uint32_t detail;
+  uint32_t reserved;
+};
+static_assert(sizeof(EventRecord) == 16);
+
+constexpr uint32_t kRequestsMax = 256;
+constexpr uint32_t kCommandsMax = 1024;
+constexpr uint32_t kCompletionsMax = 256;
+constexpr uint32_t kEventsMax = 64;
+
+// Where each table starts in the one buffer both sides hold.
+struct Exchange {
+  RequestRecord requests[kRequestsMax];
+  CommandRecord commands[kCommandsMax];
+  CompletionRecord completions[kCompletionsMax];
+  EventRecord events[kEventsMax];
+};
+
+// What a turn returns, packed into one small integer: no typed array is read when there is nothing.
+constexpr uint32_t kTurnCompletionsShift = 10;
+constexpr uint32_t kTurnEventsShift = 20;
+constexpr uint32_t kTurnWake = 1u << 30;
+
+}  // namespace vhost
+
+#endif  // VHOST_CORE_EXCHANGE_H_

@@ -1,0 +1,98 @@
+#include "guest-memory.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace vhost {
+namespace {
+
+bool overlap(uint64_t a, uint64_t b, uint64_t aBytes, uint64_t bBytes) {
+  return a < b + bBytes && b < a + aBytes;
+}
+
+bool sameRegion(const RegionDescription& a, const RegionDescription& b) {
+  return a.guestAddress == b.guestAddress && a.userAddress == b.userAddress &&
+         a.sizeBytes == b.sizeBytes;
+}
+
+}  // namespace
+
+std::shared_ptr<GuestMemory> GuestMemory::with(int fd, const RegionDescription& description,
+                                               int* error) const {
+  if (regions_.size() >= kRegionsMax) {
+    *error = -ENOSPC;
+    return nullptr;
+  }
+  // Mapping first: it checks the sums that the overlap test below adds up.
+  std::shared_ptr<MemoryRegion> added = MemoryRegion::map(fd, description, error);
+  if (added == nullptr) return nullptr;
+  for (const auto& region : regions_) {
+    const RegionDescription& other = region->description();
+    if (overlap(description.guestAddress, other.guestAddress, description.sizeBytes,
+                other.sizeBytes) ||
+        overlap(description.userAddress, other.userAddress, description.sizeBytes,
+                other.sizeBytes)) {
+      *error = -EEXIST;
+      return nullptr;
+    }
+  }
+  auto next = std::make_shared<GuestMemory>(*this);
+  const auto place = std::upper_bound(
+      next->regions_.begin(), next->regions_.end(), description.guestAddress,
+      [](uint64_t address, const auto& r) { return address < r->description().guestAddress; });
+  next->regions_.insert(place, std::move(added));
+  return next;
+}
+
+std::shared_ptr<GuestMemory> GuestMemory::without(const RegionDescription& description) const {
+  auto next = std::make_shared<GuestMemory>(*this);
+  const auto place = std::find_if(next->regions_.begin(), next->regions_.end(), [&](const auto& r) {
+    return sameRegion(r->description(), description);
+  });
+  if (place == next->regions_.end()) return nullptr;
+  next->regions_.erase(place);
+  return next;
+}
+
+const MemoryRegion* GuestMemory::find(uint64_t guestAddress) const {
+  const auto after = std::upper_bound(
+      regions_.begin(), regions_.end(), guestAddress,
+      [](uint64_t address, const auto& r) { return address < r->description().guestAddress; });
+  if (after == regions_.begin()) return nullptr;
+  const MemoryRegion* region = std::prev(after)->get();
+  return guestAddress < region->guestEnd() ? region : nullptr;
+}
+
+bool GuestMemory::translate(uint64_t guestAddress, uint64_t bytes, std::vector<iovec>* out) const {
+  while (bytes > 0) {
+    const MemoryRegion* region = find(guestAddress);
+    if (region == nullptr) return false;
+    const uint64_t offset = guestAddress - region->description().guestAddress;
+    const uint64_t here = std::min(bytes, region->description().sizeBytes - offset);
+    out->push_back({region->host() + offset, here});
+    bytes -= here;
+    guestAddress += here;  // no wrap: a region's end was checked when it was mapped
+  }
+  return true;
+}
+
+uint8_t* GuestMemory::userToHost(uint64_t userAddress, uint64_t bytes) const {
+  for (const auto& region : regions_) {
+    const RegionDescription& d = region->description();
+    if (userAddress < d.userAddress) continue;
+    const uint64_t offset = userAddress - d.userAddress;
+    if (offset >= d.sizeBytes || bytes > d.sizeBytes - offset) continue;
+    return region->host() + offset;
+  }
+  return nullptr;
+}
+
+bool GuestMemory::poisoned() const {
+  return std::any_of(regions_.begin(), regions_.end(), [](const auto& r) { return r->poisoned(); });
+}
+
+void GuestMemory::poison() const {
+  for (const auto& region : regions_) region->poison();
+}
+
+}  // namespace vhost

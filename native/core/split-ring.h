@@ -1,0 +1,105 @@
+// The device side of a split virtqueue (VIRTIO 1.3 §2.7). The driver's fields are read once and
+// never trusted; our own indices are private shadows, what we write is output only.
+#ifndef VHOST_CORE_SPLIT_RING_H_
+#define VHOST_CORE_SPLIT_RING_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "descriptor-chain.h"
+#include "guest-memory.h"
+
+namespace vhost {
+
+// Ring addresses in the front-end's address space (vhost-user: SET_VRING_ADDR).
+struct RingAddresses {
+  uint64_t descriptor;
+  uint64_t available;
+  uint64_t used;
+};
+
+class SplitRing {
+ public:
+  static constexpr uint32_t kSizeMax = 32768;  // VIRTIO 1.3 §2.7
+  // Linux puts more segments into one indirect table than the ring has descriptors (queue-size=64
+  // with seg_max 126), against §2.7.5.3.1. QEMU allows 1024, and so drivers rely on it.
+  static constexpr uint32_t kIndirectEntriesMax = 1024;
+
+  // -EINVAL for a bad size or alignment, -EFAULT when a part is outside memory.
+  int start(std::shared_ptr<GuestMemory> memory, uint32_t size, const RingAddresses& addresses,
+            uint16_t availBase, bool eventIdx);
+  // Re-resolves the addresses in another memory; false when the ring is no longer inside.
+  bool move(std::shared_ptr<GuestMemory> memory);
+
+  // Chains the driver has made available and we have not popped. kAvailIndex fault: more than size.
+  RingFault available(uint32_t* count) const;
+
+  // Pops the next head and resolves its chain into chains()[head]. Call only after available().
+  RingFault pop(uint16_t* head);
+
+  DescriptorChain& chain(uint16_t head) { return chains_[head]; }
+  bool inFlight(uint16_t head) const { return head < size_ && chains_[head].inFlight; }
+  uint32_t inFlightCount() const { return inFlightCount_; }
+  // Requests the driver waits for: popped or not.
+  uint32_t outstanding() const;
+  uint64_t inFlightSegments() const { return inFlightSegments_; }
+  uint64_t inFlightBytes() const { return inFlightBytes_; }
+
+  // Puts a used element behind the last one; the driver sees it at publish().
+  void addUsed(uint16_t head, uint32_t writtenBytes);
+  bool unpublished() const { return usedIndex_ != publishedUsed_; }
+  void publish();
+  // True when the driver wants an interrupt for what was published since the last true answer.
+  bool needsCall();
+
+  // Asks the driver for kicks; true when more chains came meanwhile (nobody will kick for those).
+  bool enableNotification();
+  void disableNotification();
+
+  bool poisoned() const { return memory_->poisoned(); }
+  const std::shared_ptr<GuestMemory>& memory() const { return memory_; }
+  uint32_t size() const { return size_; }
+  uint16_t nextAvail() const { return nextAvail_; }
+
+ private:
+  struct Descriptor {
+    uint64_t address;
+    uint32_t length;
+    uint16_t flags;
+    uint16_t next;
+  };
+
+  int resolve(const GuestMemory& memory);
+  static Descriptor readDescriptor(const uint8_t* at);
+  RingFault walk(uint16_t head, DescriptorChain* chain);
+  RingFault walkIndirect(const Descriptor& table, DescriptorChain* chain);
+  RingFault append(const Descriptor& descriptor, DescriptorChain* chain);
+  void release(uint16_t head);
+
+  std::shared_ptr<GuestMemory> memory_;
+  RingAddresses addresses_{};
+  uint8_t* descriptors_ = nullptr;
+  uint8_t* avail_ = nullptr;
+  uint8_t* used_ = nullptr;
+  uint32_t size_ = 0;
+  bool eventIdx_ = false;
+  bool kicksWanted_ = true;
+  bool everCalled_ = false;
+  uint16_t nextAvail_ = 0;
+  uint16_t usedIndex_ = 0;      // next used element we write
+  uint16_t publishedUsed_ = 0;  // what used.idx says
+  uint16_t calledUsed_ = 0;     // used index at the last interrupt
+  uint32_t inFlightCount_ = 0;
+  uint64_t inFlightSegments_ = 0;
+  uint64_t inFlightBytes_ = 0;
+  std::vector<DescriptorChain> chains_;      // by head index
+  std::vector<uint8_t> descriptorInFlight_;  // by descriptor index
+  std::vector<uint16_t> nextSnapshot_;       // by descriptor index: the chain as we walked it
+  std::vector<iovec> tableSegments_;         // scratch: an indirect table over several regions
+  std::vector<uint8_t> tableCopy_;
+};
+
+}  // namespace vhost
+
+#endif  // VHOST_CORE_SPLIT_RING_H_

@@ -1,0 +1,66 @@
+#include "vring.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace vhost {
+namespace {
+
+void replace(int* held, int fd) {
+  if (*held >= 0) close(*held);
+  *held = fd;
+}
+
+// A full counter or pipe must never block the data plane (CS-037). The flag is shared with the
+// peer; qemu-storage-daemon sets it too, so front-ends live with it.
+void makeNonBlocking(int fd) {
+  if (fd < 0) return;
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0 && !(flags & O_NONBLOCK)) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+// An eventfd takes 8 bytes; a User-mode Linux kernel hands over a socket and reads the same 8.
+void signalFd(int fd) {
+  if (fd < 0) return;
+  const uint64_t one = 1;
+  ssize_t written = 0;
+  do {
+    written = write(fd, &one, sizeof one);
+  } while (written < 0 && errno == EINTR);
+  // EAGAIN: enough signals are pending. Anything else: the peer is gone, the session will notice.
+}
+
+}  // namespace
+
+Vring::~Vring() {
+  setCall(-1);
+  setErr(-1);
+  setKick(-1);
+}
+
+void Vring::setCall(int fd) {
+  makeNonBlocking(fd);
+  replace(&callFd_, fd);
+}
+
+void Vring::setErr(int fd) {
+  makeNonBlocking(fd);
+  replace(&errFd_, fd);
+}
+
+void Vring::setKick(int fd) {
+  replace(&kickFd, fd);
+}
+
+void Vring::call() {
+  calls++;
+  signalFd(callFd_);
+}
+
+void Vring::signalError() {
+  signalFd(errFd_);
+}
+
+}  // namespace vhost

@@ -1,0 +1,45 @@
+// A virtqueue together with the descriptors that connect it: kick, call and err.
+#ifndef VHOST_CORE_VRING_H_
+#define VHOST_CORE_VRING_H_
+
+#include <cstdint>
+
+#include "split-ring.h"
+
+namespace vhost {
+
+class Vring {
+ public:
+  Vring() = default;
+  ~Vring();
+  Vring(const Vring&) = delete;
+  Vring& operator=(const Vring&) = delete;
+
+  SplitRing ring;
+  bool enabled = false;
+  bool draining = false;  // pop nothing more
+  RingFault fault = RingFault::kNone;
+  uint32_t pollToken = 0;  // 0: the kick descriptor is not watched
+  int kickFd = -1;
+
+  uint64_t requests = 0;
+  uint64_t calls = 0;
+
+  bool popping() const { return enabled && !draining && fault == RingFault::kNone; }
+
+  // The vring owns what it is given; -1: none (the front-end polls, or cares not).
+  void setCall(int fd);
+  void setErr(int fd);
+  void setKick(int fd);
+
+  void call();
+  void signalError();
+
+ private:
+  int callFd_ = -1;
+  int errFd_ = -1;
+};
+
+}  // namespace vhost
+
+#endif  // VHOST_CORE_VRING_H_
