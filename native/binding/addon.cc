@@ -1,0 +1,16 @@
+#include "bindings.h"
+
+namespace {
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  vhost::initMemory(env, exports);
+  vhost::initDescriptors(env, exports);
+  vhost::initSocket(env, exports);
+  vhost::initWatcher(env, exports);
+  vhost::initDataPlane(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(vhost_ts, init)

@@ -1,0 +1,23 @@
+// The parts of the addon, each in a file of its own.
+#ifndef VHOST_BINDING_BINDINGS_H_
+#define VHOST_BINDING_BINDINGS_H_
+
+#include <napi.h>
+
+#include <memory>
+
+#include "../core/guest-memory.h"
+
+namespace vhost {
+
+std::shared_ptr<GuestMemory> memoryById(uint32_t id);
+
+void initMemory(Napi::Env env, Napi::Object exports);
+void initDescriptors(Napi::Env env, Napi::Object exports);
+void initSocket(Napi::Env env, Napi::Object exports);
+void initDataPlane(Napi::Env env, Napi::Object exports);
+void initWatcher(Napi::Env env, Napi::Object exports);
+
+}  // namespace vhost
+
+#endif  // VHOST_BINDING_BINDINGS_H_

@@ -1,0 +1,210 @@
+// The data plane as a JavaScript object, owned by one worker thread.
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "../core/data-plane.h"
+#include "arguments.h"
+#include "bindings.h"
+
+namespace vhost {
+namespace {
+
+Napi::Value number(const Napi::CallbackInfo& info, int64_t value) {
+  return Napi::Number::New(info.Env(), static_cast<double>(value));
+}
+
+class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
+ public:
+  static void define(Napi::Env env, Napi::Object exports) {
+    using Self = DataPlaneBinding;
+    exports.Set(
+        "DataPlane",
+        DefineClass(
+            env, "DataPlane",
+            {InstanceMethod<&Self::turn>("turn"), InstanceMethod<&Self::addFile>("addFile"),
+             InstanceMethod<&Self::startVring>("startVring"),
+             InstanceMethod<&Self::enableVring>("enableVring"),
+             InstanceMethod<&Self::setCall>("setCall"), InstanceMethod<&Self::setErr>("setErr"),
+             InstanceMethod<&Self::drainVring>("drainVring"),
+             InstanceMethod<&Self::endVring>("endVring"),
+             InstanceMethod<&Self::inFlight>("inFlight"),
+             InstanceMethod<&Self::inFlightTotal>("inFlightTotal"),
+             InstanceMethod<&Self::hold>("hold"),
+             InstanceMethod<&Self::changeMemory>("changeMemory"),
+             InstanceMethod<&Self::copyOut>("copyOut"), InstanceMethod<&Self::copyIn>("copyIn"),
+             InstanceMethod<&Self::giveUp>("giveUp"),
+             InstanceMethod<&Self::requestCount>("requestCount"),
+             InstanceMethod<&Self::callCount>("callCount"),
+             InstanceMethod<&Self::close>("close")}));
+  }
+
+  // (exchange, uring, wakeFd, pollUs, headerBytes)
+  explicit DataPlaneBinding(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<DataPlaneBinding>(info) {
+    const Arguments arguments(info);
+    const Bytes exchange = arguments.bytes(0);
+    if (exchange.length != sizeof(Exchange)) {
+      throw Napi::TypeError::New(info.Env(), "the exchange has another size");
+    }
+    DataPlaneOptions options;
+    options.exchange = reinterpret_cast<Exchange*>(exchange.data);
+    options.uring = arguments.boolean(1);
+    options.wakeFd = arguments.fd(2);
+    options.pollUs = static_cast<uint32_t>(arguments.integer(3, 0, 1000000));
+    options.headerBytes = static_cast<uint32_t>(arguments.integer(4, 0, kHeaderBytesMax));
+    int error = 0;
+    plane_ = DataPlane::create(options, &error);
+    if (plane_ == nullptr) {
+      Napi::Error failure = Napi::Error::New(info.Env(), std::strerror(-error));
+      failure.Set("errno", number(info, -error));
+      throw failure;
+    }
+    exchange_ = Napi::Persistent(info[0].As<Napi::Object>());
+  }
+
+ private:
+  DataPlane* plane(const Napi::CallbackInfo& info) {
+    if (plane_ == nullptr) throw Napi::TypeError::New(info.Env(), "the data plane is closed");
+    return plane_.get();
+  }
+
+  static uint32_t queue(const Napi::CallbackInfo& info) {
+    return static_cast<uint32_t>(Arguments(info).integer(0, 0, DataPlane::kQueuesMax - 1));
+  }
+
+  // The one call of the data path: two small arguments in, one small integer out.
+  Napi::Value turn(const Napi::CallbackInfo& info) {
+    DataPlane* self = plane(info);
+    uint32_t commands = 0;
+    napi_get_value_uint32(info.Env(), info[0], &commands);
+    bool mayBlock = false;
+    napi_get_value_bool(info.Env(), info[1], &mayBlock);
+    return Napi::Number::New(info.Env(), self->turn(commands, mayBlock));
+  }
+
+  Napi::Value addFile(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    return number(info, plane(info)->addFile(arguments.u32(0), arguments.fd(1), arguments.u32(2)));
+  }
+
+  // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory)
+  Napi::Value startVring(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    DataPlane* self = plane(info);
+    VringStart start;
+    start.queue = queue(info);
+    start.size = arguments.u32(1);
+    start.addresses = {arguments.u64(2), arguments.u64(3), arguments.u64(4)};
+    start.availBase = static_cast<uint16_t>(arguments.integer(5, 0, UINT16_MAX));
+    start.eventIdx = arguments.boolean(6);
+    start.kickFd = arguments.optionalFd(7);
+    start.callFd = arguments.optionalFd(8);
+    start.errFd = arguments.optionalFd(9);
+    auto memory = memoryById(arguments.u32(10));
+    if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
+    return number(info, self->startVring(start, std::move(memory)));
+  }
+
+  Napi::Value enableVring(const Napi::CallbackInfo& info) {
+    plane(info)->enableVring(queue(info), Arguments(info).boolean(1));
+    return info.Env().Undefined();
+  }
+
+  Napi::Value setCall(const Napi::CallbackInfo& info) {
+    const int fd = Arguments(info).optionalFd(1);
+    plane(info)->setCall(queue(info), fd);
+    return info.Env().Undefined();
+  }
+
+  Napi::Value setErr(const Napi::CallbackInfo& info) {
+    const int fd = Arguments(info).optionalFd(1);
+    plane(info)->setErr(queue(info), fd);
+    return info.Env().Undefined();
+  }
+
+  Napi::Value drainVring(const Napi::CallbackInfo& info) {
+    plane(info)->drainVring(queue(info));
+    return info.Env().Undefined();
+  }
+
+  Napi::Value endVring(const Napi::CallbackInfo& info) {
+    return number(info, plane(info)->endVring(queue(info)));
+  }
+
+  Napi::Value inFlight(const Napi::CallbackInfo& info) {
+    return number(info, plane(info)->inFlight(queue(info)));
+  }
+
+  Napi::Value inFlightTotal(const Napi::CallbackInfo& info) {
+    return number(info, plane(info)->inFlightTotal());
+  }
+
+  Napi::Value hold(const Napi::CallbackInfo& info) {
+    plane(info)->hold(Arguments(info).boolean(0));
+    return info.Env().Undefined();
+  }
+
+  Napi::Value changeMemory(const Napi::CallbackInfo& info) {
+    auto memory = memoryById(Arguments(info).u32(0));
+    if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
+    if (plane(info)->inFlightTotal() > 0) return number(info, -EBUSY);
+    plane(info)->changeMemory(memory);
+    return number(info, 0);
+  }
+
+  // (chain, offset in the readable part, to, toOffset, length) -> bytes copied or -errno.
+  Napi::Value copyOut(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    const Bytes to = arguments.range(2);
+    return number(info, plane(info)->copyOut(arguments.u32(0), arguments.u32(1), to.data,
+                                             static_cast<uint32_t>(to.length)));
+  }
+
+  // (chain, offset in the writable part, from, fromOffset, length) -> bytes copied or -errno.
+  Napi::Value copyIn(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    const Bytes from = arguments.range(2);
+    return number(info, plane(info)->copyIn(arguments.u32(0), arguments.u32(1), from.data,
+                                            static_cast<uint32_t>(from.length)));
+  }
+
+  Napi::Value giveUp(const Napi::CallbackInfo& info) {
+    plane(info)->giveUp(queue(info), RingFault::kHandler);
+    return info.Env().Undefined();
+  }
+
+  Napi::Value requestCount(const Napi::CallbackInfo& info) {
+    return number(info, static_cast<int64_t>(plane(info)->requestCount(queue(info))));
+  }
+
+  Napi::Value callCount(const Napi::CallbackInfo& info) {
+    return number(info, static_cast<int64_t>(plane(info)->callCount(queue(info))));
+  }
+
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    plane_.reset();
+    return info.Env().Undefined();
+  }
+
+  std::unique_ptr<DataPlane> plane_;
+  Napi::ObjectReference exchange_;
+};
+
+}  // namespace
+
+void initDataPlane(Napi::Env env, Napi::Object exports) {
+  DataPlaneBinding::define(env, exports);
+  Napi::Object layout = Napi::Object::New(env);
+  layout.Set("bytes", Napi::Number::New(env, sizeof(Exchange)));
+  layout.Set("requests", Napi::Number::New(env, offsetof(Exchange, requests)));
+  layout.Set("commands", Napi::Number::New(env, offsetof(Exchange, commands)));
+  layout.Set("completions", Napi::Number::New(env, offsetof(Exchange, completions)));
+  layout.Set("events", Napi::Number::New(env, offsetof(Exchange, events)));
+  layout.Set("requestsMax", Napi::Number::New(env, kRequestsMax));
+  layout.Set("commandsMax", Napi::Number::New(env, kCommandsMax));
+  exports.Set("exchangeLayout", layout);
+}
+
+}  // namespace vhost

@@ -1,0 +1,127 @@
+// Guest memories by number: a number crosses threads where a JavaScript object can't. Each number
+// is one owner; workers hold the memory itself while they use it.
+#include <sys/mman.h>
+
+#include <mutex>
+#include <unordered_map>
+
+#include "../core/guest-memory.h"
+#include "arguments.h"
+#include "bindings.h"
+
+namespace vhost {
+namespace {
+
+std::mutex registryMutex;
+std::unordered_map<uint32_t, std::shared_ptr<GuestMemory>> registry;
+uint32_t nextId = 1;
+
+uint32_t add(std::shared_ptr<GuestMemory> memory) {
+  std::lock_guard<std::mutex> lock(registryMutex);
+  const uint32_t id = nextId++;
+  registry[id] = std::move(memory);
+  return id;
+}
+
+std::shared_ptr<GuestMemory> get(const Napi::CallbackInfo& info, size_t index) {
+  auto memory = memoryById(Arguments(info).u32(index));
+  if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
+  return memory;
+}
+
+RegionDescription description(const Arguments& arguments, size_t first) {
+  return {arguments.u64(first), arguments.u64(first + 1), arguments.u64(first + 2),
+          arguments.u64(first + 3)};
+}
+
+Napi::Value memoryCreate(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), add(std::make_shared<GuestMemory>()));
+}
+
+// (memory, fd, guestAddress, userAddress, sizeBytes, mmapOffset) -> new memory or -errno.
+Napi::Value memoryWith(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  int error = 0;
+  auto next = get(info, 0)->with(arguments.fd(1), description(arguments, 2), &error);
+  return Napi::Number::New(info.Env(), next == nullptr ? error : static_cast<double>(add(next)));
+}
+
+// (memory, guestAddress, userAddress, sizeBytes, mmapOffset) -> new memory or -ENOENT.
+Napi::Value memoryWithout(const Napi::CallbackInfo& info) {
+  auto next = get(info, 0)->without(description(Arguments(info), 1));
+  return Napi::Number::New(info.Env(), next == nullptr ? -ENOENT : static_cast<double>(add(next)));
+}
+
+Napi::Value memoryRelease(const Napi::CallbackInfo& info) {
+  const uint32_t id = Arguments(info).u32(0);
+  std::shared_ptr<GuestMemory> last;  // unmapped outside the lock
+  std::lock_guard<std::mutex> lock(registryMutex);
+  const auto place = registry.find(id);
+  if (place == registry.end()) return info.Env().Undefined();
+  last = std::move(place->second);
+  registry.erase(place);
+  return info.Env().Undefined();
+}
+
+Napi::Value memoryRegionCount(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(get(info, 0)->regionCount()));
+}
+
+// (memory, userAddress, bytes): does one region hold the range?
+Napi::Value memoryHoldsUser(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const auto memory = get(info, 0);
+  return Napi::Boolean::New(info.Env(),
+                            memory->userToHost(arguments.u64(1), arguments.u64(2)) != nullptr);
+}
+
+struct SharedMapping {
+  void* base;
+  size_t bytes;
+};
+
+void unmapShared(napi_env, void*, void* hint) {
+  auto* mapping = static_cast<SharedMapping*>(hint);
+  munmap(mapping->base, mapping->bytes);
+  delete mapping;
+}
+
+// (fd, offset, bytes) -> ArrayBuffer over the file's pages, or -errno. For the front-end side,
+// which owns the memory it shares; the back-end never shows guest memory to JavaScript.
+Napi::Value mapShared(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  // Node 20 makes no larger external ArrayBuffer, and aborts when asked through the C++ wrapper.
+  constexpr int64_t kArrayBufferBytesMax = int64_t{1} << 32;
+  const auto bytes = static_cast<size_t>(arguments.integer(2, 1, kArrayBufferBytesMax));
+  const auto offset = static_cast<off_t>(arguments.integer(1, 0, int64_t{1} << 52));
+  void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, arguments.fd(0), offset);
+  if (base == MAP_FAILED) return Napi::Number::New(info.Env(), -errno);
+  auto* mapping = new SharedMapping{base, bytes};
+  napi_value result;
+  if (napi_create_external_arraybuffer(info.Env(), base, bytes, unmapShared, mapping, &result) !=
+      napi_ok) {
+    unmapShared(nullptr, nullptr, mapping);
+    throw Napi::Error::New(info.Env(), "no ArrayBuffer over shared memory");
+  }
+  return Napi::Value(info.Env(), result);
+}
+
+}  // namespace
+
+std::shared_ptr<GuestMemory> memoryById(uint32_t id) {
+  std::lock_guard<std::mutex> lock(registryMutex);
+  const auto place = registry.find(id);
+  return place == registry.end() ? nullptr : place->second;
+}
+
+void initMemory(Napi::Env env, Napi::Object exports) {
+  exports.Set("memoryCreate", Napi::Function::New(env, memoryCreate));
+  exports.Set("memoryWith", Napi::Function::New(env, memoryWith));
+  exports.Set("memoryWithout", Napi::Function::New(env, memoryWithout));
+  exports.Set("memoryRelease", Napi::Function::New(env, memoryRelease));
+  exports.Set("memoryRegionCount", Napi::Function::New(env, memoryRegionCount));
+  exports.Set("memoryHoldsUser", Napi::Function::New(env, memoryHoldsUser));
+  exports.Set("mapShared", Napi::Function::New(env, mapShared));
+}
+
+}  // namespace vhost
