@@ -1,0 +1,164 @@
+// Commands for the data plane: what a handler decided. Written into the table native code reads at
+// the next turn; no object and no call for each.
+
+import { exchange } from '../../native/index.js';
+
+const {
+  COMMANDS_MAX,
+  COMMAND_CHAIN,
+  COMMAND_CHAIN_OFFSET,
+  COMMAND_CODE,
+  COMMAND_FILE,
+  COMMAND_FLAGS,
+  COMMAND_LENGTH,
+  COMMAND_MODE,
+  COMMAND_OFFSET,
+  COMMAND_TAG,
+  COMMAND_TAIL_BYTE,
+  COMMAND_TAIL_OFFSET,
+  COMMAND_USED_LENGTH,
+  FLAG_COMPLETE,
+  FLAG_NOTIFY,
+  FLAG_TAIL,
+  NO_CHAIN,
+  OP_ALLOCATE,
+  OP_COMPLETE,
+  OP_SYNC,
+  OP_WRITE_ZEROS,
+  RECORD_WORDS,
+} = exchange;
+
+export class CommandWriter {
+  readonly #words: Uint32Array;
+  readonly #doubles: Float64Array;
+  #count = 0;
+  /** Full tables that wait for their turn; seldom: a turn hands out less than a table holds. */
+  #spilled: Uint32Array[] = [];
+
+  constructor(tables: exchange.Exchange) {
+    this.#words = tables.commands;
+    this.#doubles = tables.commandDoubles;
+  }
+
+  /**
+   * Moves bytes between a file and the data part of a chain, then writes `tailByte` at `tailOffset`
+   * of the writable part and completes the chain with `usedBytes`. A failure comes back as a
+   * completion, the chain still open.
+   *
+   * @param code OP_READ (file to chain) or OP_WRITE
+   * @param flags FLAG_DURABLE or 0
+   */
+  transfer(
+    code: number,
+    chain: number,
+    flags: number,
+    file: number,
+    fileOffset: number,
+    bytes: number,
+    chainOffset: number,
+    tailOffset: number,
+    tailByte: number,
+    usedBytes: number,
+  ): void {
+    const at = this.#next();
+    const words = this.#words;
+    words[at + COMMAND_CODE] = code;
+    words[at + COMMAND_CHAIN] = chain;
+    words[at + COMMAND_FLAGS] = flags | FLAG_COMPLETE | FLAG_TAIL;
+    words[at + COMMAND_FILE] = file;
+    words[at + COMMAND_CHAIN_OFFSET] = chainOffset;
+    words[at + COMMAND_TAIL_OFFSET] = tailOffset;
+    words[at + COMMAND_TAIL_BYTE] = tailByte;
+    words[at + COMMAND_USED_LENGTH] = usedBytes;
+    words[at + COMMAND_TAG] = 0;
+    this.#doubles[(at + COMMAND_OFFSET) >> 1] = fileOffset;
+    this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytes;
+  }
+
+  /** Gives the chain back to the driver with `tailByte` at `tailOffset` of its writable part. */
+  completeWithTail(chain: number, tailOffset: number, tailByte: number, usedBytes: number): void {
+    const at = this.#next();
+    const words = this.#words;
+    words[at + COMMAND_CODE] = OP_COMPLETE;
+    words[at + COMMAND_CHAIN] = chain;
+    words[at + COMMAND_FLAGS] = FLAG_TAIL;
+    words[at + COMMAND_TAIL_OFFSET] = tailOffset;
+    words[at + COMMAND_TAIL_BYTE] = tailByte;
+    words[at + COMMAND_USED_LENGTH] = usedBytes;
+  }
+
+  /** Gives the chain back to the driver. */
+  complete(chain: number, usedBytes: number): void {
+    const at = this.#next();
+    this.#words[at + COMMAND_CODE] = OP_COMPLETE;
+    this.#words[at + COMMAND_CHAIN] = chain;
+    this.#words[at + COMMAND_FLAGS] = 0;
+    this.#words[at + COMMAND_USED_LENGTH] = usedBytes;
+  }
+
+  /** fdatasync; its completion carries `tag` and no chain. */
+  sync(file: number, tag: number): void {
+    this.#plain(OP_SYNC, file, 0, 0, tag, 0, 0);
+  }
+
+  /** fallocate(mode); its completion carries `tag` and no chain. */
+  allocate(file: number, offset: number, bytes: number, mode: number, tag: number): void {
+    this.#plain(OP_ALLOCATE, file, offset, bytes, tag, mode, 0);
+  }
+
+  /** Writes zeroes the long way; its completion carries `tag` and no chain. */
+  writeZeros(file: number, offset: number, bytes: number, flags: number, tag: number): void {
+    this.#plain(OP_WRITE_ZEROS, file, offset, bytes, tag, 0, flags);
+  }
+
+  /** For the worker: the commands of the next turn are in the table; how many. */
+  take(): number {
+    const spilled = this.#spilled.shift();
+    if (spilled !== undefined) {
+      // The table in hand comes after the spilled ones.
+      if (this.#count > 0) {
+        this.#spilled.push(this.#words.slice(0, this.#count * RECORD_WORDS));
+      }
+      this.#words.set(spilled);
+      this.#count = 0;
+      return spilled.length / RECORD_WORDS;
+    }
+    const count = this.#count;
+    this.#count = 0;
+    return count;
+  }
+
+  /** True when another take() has commands. */
+  get pending(): boolean {
+    return this.#spilled.length > 0 || this.#count > 0;
+  }
+
+  #plain(
+    code: number,
+    file: number,
+    offset: number,
+    bytes: number,
+    tag: number,
+    mode: number,
+    flags: number,
+  ): void {
+    const at = this.#next();
+    const words = this.#words;
+    words[at + COMMAND_CODE] = code;
+    words[at + COMMAND_CHAIN] = NO_CHAIN;
+    words[at + COMMAND_FLAGS] = flags | FLAG_NOTIFY;
+    words[at + COMMAND_FILE] = file;
+    words[at + COMMAND_TAG] = tag;
+    words[at + COMMAND_MODE] = mode;
+    this.#doubles[(at + COMMAND_OFFSET) >> 1] = offset;
+    this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytes;
+  }
+
+  #next(): number {
+    if (this.#count === COMMANDS_MAX) {
+      this.#spilled.push(this.#words.slice());
+      this.#count = 0;
+    }
+    return this.#count++ * RECORD_WORDS;
+  }
+}

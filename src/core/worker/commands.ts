@@ -1,0 +1,54 @@
+// What the control thread and a worker say to each other. Plain data; file descriptors as numbers,
+// whose ownership moves with the message.
+
+import type { MemoryId } from '../../native/index.js';
+
+export interface VringStart {
+  readonly queue: number;
+  readonly size: number;
+  readonly descriptorAddress: bigint;
+  readonly availableAddress: bigint;
+  readonly usedAddress: bigint;
+  readonly availBase: number;
+  readonly eventIdx: boolean;
+  readonly enabled: boolean;
+  readonly kickFd: number;
+  readonly callFd: number;
+  readonly errFd: number;
+  readonly memory: MemoryId;
+}
+
+export type WorkerCommand =
+  | { readonly kind: 'startVring'; readonly start: VringStart }
+  | { readonly kind: 'enableVring'; readonly queue: number; readonly enabled: boolean }
+  | { readonly kind: 'setCall'; readonly queue: number; readonly fd: number }
+  | { readonly kind: 'setErr'; readonly queue: number; readonly fd: number }
+  /** Answered when nothing of the vring is in flight any more, with the next avail index. */
+  | { readonly kind: 'stopVring'; readonly queue: number }
+  /** Answered when no ring and no operation uses the former memory. */
+  | { readonly kind: 'changeMemory'; readonly memory: MemoryId }
+  | { readonly kind: 'deviceMessage'; readonly message: unknown }
+  | { readonly kind: 'stop' };
+
+/** A command on its way: the answer carries the same number. */
+export interface NumberedCommand {
+  readonly id: number;
+  readonly command: WorkerCommand;
+}
+
+export type WorkerReport =
+  | { readonly kind: 'ready'; readonly engine: IoEngineName }
+  /** result: 0, a base index, or -errno. */
+  | { readonly kind: 'answer'; readonly id: number; readonly result: number }
+  | { readonly kind: 'queueBroken'; readonly queue: number; readonly fault: number }
+  | { readonly kind: 'kickLost'; readonly queue: number };
+
+export type IoEngineName = 'io_uring' | 'threads';
+
+export interface WorkerData {
+  readonly handlerModule: string;
+  readonly handlerOptions: unknown;
+  readonly engine: IoEngineName;
+  readonly wakeFd: number;
+  readonly pollUs: number;
+}

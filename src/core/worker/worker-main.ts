@@ -1,0 +1,25 @@
+// Entry of a worker thread.
+
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { assert } from '../assert.js';
+import type { HandlerFactory } from '../device.js';
+import type { NumberedCommand, WorkerData } from './commands.js';
+import { QueueWorker } from './queue-worker.js';
+
+const port = parentPort;
+assert(port !== null, 'worker-main runs in a worker thread only');
+
+const data = workerData as WorkerData;
+const { handlerFactory } = (await import(data.handlerModule)) as {
+  readonly handlerFactory: HandlerFactory;
+};
+
+new QueueWorker({
+  factory: handlerFactory,
+  handlerOptions: data.handlerOptions,
+  engine: data.engine,
+  wakeFd: data.wakeFd,
+  pollUs: data.pollUs,
+  nextCommand: () => receiveMessageOnPort(port)?.message as NumberedCommand | undefined,
+  report: (report) => port.postMessage(report),
+}).run();

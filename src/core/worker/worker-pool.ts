@@ -1,0 +1,173 @@
+// The control thread's side of the workers: which queue belongs to which worker, commands out,
+// answers and faults in. A ring has one owner thread at a time; this is how others ask for it.
+
+import { Worker } from 'node:worker_threads';
+import { assert } from '../assert.js';
+import type { DataHalf } from '../device.js';
+import { check, native } from '../../native/index.js';
+import type {
+  IoEngineName,
+  NumberedCommand,
+  VringStart,
+  WorkerCommand,
+  WorkerData,
+  WorkerReport,
+} from './commands.js';
+
+export interface WorkerPoolOptions {
+  /** One mask of queue indices for each worker. */
+  readonly queuesPerThread: readonly bigint[];
+  readonly dataHalf: DataHalf;
+  readonly engine: IoEngineName;
+  readonly pollUs: number;
+}
+
+export interface WorkerPoolEvents {
+  queueBroken(queue: number, fault: number): void;
+  kickLost(queue: number): void;
+  /** A worker died of our own bug; the process can't go on. */
+  workerFailed(error: Error): void;
+}
+
+interface Slot {
+  readonly worker: Worker;
+  readonly wakeFd: number;
+  readonly waiting: Map<number, (result: number) => void>;
+  readonly ready: Promise<IoEngineName>;
+}
+
+export class WorkerPool {
+  readonly #slots: Slot[];
+  readonly #queuesPerThread: readonly bigint[];
+  readonly #events: WorkerPoolEvents;
+  #nextId = 1;
+  #closing = false;
+
+  constructor(options: WorkerPoolOptions, events: WorkerPoolEvents) {
+    this.#queuesPerThread = options.queuesPerThread;
+    this.#events = events;
+    this.#slots = options.queuesPerThread.map(() => this.#open(options));
+  }
+
+  /** Resolves with the engine in use once every worker runs. */
+  async ready(): Promise<IoEngineName> {
+    const engines = await Promise.all(this.#slots.map((slot) => slot.ready));
+    return engines.includes('threads') ? 'threads' : 'io_uring';
+  }
+
+  /** 0 or -errno: EINVAL (size, alignment), EFAULT (ring outside memory). */
+  startVring(start: VringStart): Promise<number> {
+    return this.#ask(this.#slotOf(start.queue), { kind: 'startVring', start });
+  }
+
+  /** The next avail index, once everything in flight has completed. */
+  stopVring(queue: number): Promise<number> {
+    return this.#ask(this.#slotOf(queue), { kind: 'stopVring', queue });
+  }
+
+  enableVring(queue: number, enabled: boolean): Promise<number> {
+    return this.#ask(this.#slotOf(queue), { kind: 'enableVring', queue, enabled });
+  }
+
+  setCall(queue: number, fd: number): Promise<number> {
+    return this.#ask(this.#slotOf(queue), { kind: 'setCall', queue, fd });
+  }
+
+  setErr(queue: number, fd: number): Promise<number> {
+    return this.#ask(this.#slotOf(queue), { kind: 'setErr', queue, fd });
+  }
+
+  async changeMemory(memory: number): Promise<void> {
+    await this.#askAll({ kind: 'changeMemory', memory });
+  }
+
+  async tellHandlers(message: unknown): Promise<void> {
+    await this.#askAll({ kind: 'deviceMessage', message });
+  }
+
+  /** Ends the workers; rings must be stopped. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await Promise.all(this.#slots.map((slot) => this.#end(slot)));
+  }
+
+  async #end(slot: Slot): Promise<void> {
+    const exited = new Promise<void>((resolve) => slot.worker.once('exit', () => resolve()));
+    await this.#ask(slot, { kind: 'stop' });
+    await exited;
+    native.fdClose(slot.wakeFd);
+  }
+
+  #open({ dataHalf, engine, pollUs }: WorkerPoolOptions): Slot {
+    const wakeFd = check('eventfd', native.eventfdCreate(0));
+    const data: WorkerData = {
+      handlerModule: dataHalf.moduleUrl,
+      handlerOptions: dataHalf.options,
+      engine,
+      wakeFd,
+      pollUs,
+    };
+    const worker = new Worker(new URL('./worker-main.js', import.meta.url), { workerData: data });
+    const waiting = new Map<number, (result: number) => void>();
+    const ready = new Promise<IoEngineName>((resolve, reject) => {
+      worker.on('message', (report: WorkerReport) => {
+        if (report.kind === 'ready') {
+          resolve(report.engine);
+        } else {
+          this.#onReport(waiting, report);
+        }
+      });
+      worker.once('error', (error) => {
+        reject(error);
+        this.#events.workerFailed(error as Error);
+      });
+      worker.once('exit', () => {
+        if (!this.#closing) {
+          this.#events.workerFailed(new Error('a worker thread ended'));
+        }
+      });
+    });
+    ready.catch(() => {}); // workerFailed has told it
+    return { worker, wakeFd, waiting, ready };
+  }
+
+  #onReport(waiting: Slot['waiting'], report: WorkerReport): void {
+    switch (report.kind) {
+      case 'answer': {
+        const resolve = waiting.get(report.id);
+        assert(resolve !== undefined, 'an answer nobody waits for');
+        waiting.delete(report.id);
+        resolve(report.result);
+        break;
+      }
+      case 'queueBroken':
+        this.#events.queueBroken(report.queue, report.fault);
+        break;
+      case 'kickLost':
+        this.#events.kickLost(report.queue);
+        break;
+      case 'ready':
+        break;
+    }
+  }
+
+  #slotOf(queue: number): Slot {
+    const bit = 1n << BigInt(queue);
+    const owner = this.#queuesPerThread.findIndex((mask) => (mask & bit) !== 0n);
+    return this.#slots[Math.max(owner, 0)] as Slot;
+  }
+
+  async #askAll(command: WorkerCommand): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => this.#ask(slot, command)));
+  }
+
+  #ask(slot: Slot, command: WorkerCommand): Promise<number> {
+    const id = this.#nextId++;
+    const message: NumberedCommand = { id, command };
+    return new Promise((resolve) => {
+      slot.waiting.set(id, resolve);
+      slot.worker.postMessage(message);
+      native.eventfdSignal(slot.wakeFd);
+    });
+  }
+}

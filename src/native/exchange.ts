@@ -1,0 +1,115 @@
+// The layout of native/core/exchange.h: tables shared with native code as flat arrays. Requests come
+// in, commands go out, completions and events come back. A record is addressed by its index; the
+// constants are word (4 byte) offsets within it.
+
+export const HEADER_BYTES_MAX = 48;
+export const REQUESTS_MAX = 256;
+export const COMMANDS_MAX = 1024;
+export const COMPLETIONS_MAX = 256;
+export const EVENTS_MAX = 64;
+
+export const RECORD_WORDS = 16;
+export const SMALL_RECORD_WORDS = 4;
+
+export const REQUEST_CHAIN = 0;
+export const REQUEST_READABLE_BYTES = 1;
+export const REQUEST_WRITABLE_BYTES = 2;
+export const REQUEST_HEADER = 4;
+
+export const COMMAND_CODE = 0;
+export const COMMAND_CHAIN = 1;
+export const COMMAND_FLAGS = 2;
+export const COMMAND_FILE = 3;
+export const COMMAND_OFFSET = 4; // float64
+export const COMMAND_LENGTH = 6; // float64
+export const COMMAND_CHAIN_OFFSET = 8;
+export const COMMAND_TAIL_OFFSET = 9;
+export const COMMAND_TAIL_BYTE = 10;
+export const COMMAND_USED_LENGTH = 11;
+export const COMMAND_TAG = 12;
+export const COMMAND_MODE = 13;
+
+export const COMPLETION_CHAIN = 0;
+export const COMPLETION_TAG = 1;
+export const COMPLETION_RESULT = 2;
+export const COMPLETION_CODE = 3;
+
+export const EVENT_CODE = 0;
+export const EVENT_QUEUE = 1;
+export const EVENT_DETAIL = 2;
+
+export const OP_READ = 1;
+export const OP_WRITE = 2;
+export const OP_SYNC = 3;
+export const OP_ALLOCATE = 4;
+export const OP_WRITE_ZEROS = 5;
+export const OP_COMPLETE = 6;
+
+export const FLAG_DURABLE = 1;
+export const FLAG_NOTIFY = 2;
+export const FLAG_COMPLETE = 4;
+export const FLAG_TAIL = 8;
+
+export const NO_CHAIN = 0xffffffff;
+
+export const EVENT_QUEUE_BROKEN = 1;
+export const EVENT_KICK_LOST = 2;
+
+// What turn() returns.
+export const TURN_COUNT_MASK = 0x3ff;
+export const TURN_COMPLETIONS_SHIFT = 10;
+export const TURN_EVENTS_SHIFT = 20;
+export const TURN_WAKE = 1 << 30;
+
+const REQUESTS_AT = 0;
+const COMMANDS_AT = REQUESTS_AT + REQUESTS_MAX * RECORD_WORDS * 4;
+const COMPLETIONS_AT = COMMANDS_AT + COMMANDS_MAX * RECORD_WORDS * 4;
+const EVENTS_AT = COMPLETIONS_AT + COMPLETIONS_MAX * SMALL_RECORD_WORDS * 4;
+export const EXCHANGE_BYTES = EVENTS_AT + EVENTS_MAX * SMALL_RECORD_WORDS * 4;
+
+/** Why a ring was given up, by the number native code gives (RingFault). */
+export const RING_FAULTS: readonly string[] = [
+  'none',
+  'avail.idx is more than the ring size ahead',
+  'head index out of range',
+  'descriptor is already in flight',
+  'next index out of range',
+  'descriptor chain is too long or a loop',
+  'buffer outside guest memory',
+  'readable descriptor behind a writable one',
+  'indirect descriptor with NEXT',
+  'indirect table of a bad length',
+  'indirect table inside an indirect table',
+  'descriptor chain of more than 2^32 - 1 bytes',
+  'guest memory was taken away',
+  'ring outside guest memory after a memory change',
+  'the device failed',
+];
+export const RING_FAULT_MEMORY_LOST = 12;
+
+/** The tables, over one buffer that native code holds too. */
+export class Exchange {
+  readonly bytes = new Uint8Array(EXCHANGE_BYTES);
+  readonly requests = new Uint32Array(
+    this.bytes.buffer,
+    REQUESTS_AT,
+    REQUESTS_MAX * RECORD_WORDS,
+  );
+  readonly commands = new Uint32Array(
+    this.bytes.buffer,
+    COMMANDS_AT,
+    COMMANDS_MAX * RECORD_WORDS,
+  );
+  /** The same commands for the two float64 fields: index = word index / 2. */
+  readonly commandDoubles = new Float64Array(
+    this.bytes.buffer,
+    COMMANDS_AT,
+    (COMMANDS_MAX * RECORD_WORDS) / 2,
+  );
+  readonly completions = new Int32Array(
+    this.bytes.buffer,
+    COMPLETIONS_AT,
+    COMPLETIONS_MAX * SMALL_RECORD_WORDS,
+  );
+  readonly events = new Uint32Array(this.bytes.buffer, EVENTS_AT, EVENTS_MAX * SMALL_RECORD_WORDS);
+}

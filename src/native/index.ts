@@ -1,0 +1,142 @@
+// The only file that loads the addon, and the only one that names the types of its functions.
+// Functions answer a value or -errno; `check` turns the latter into an error.
+
+import { createRequire } from 'node:module';
+
+export * from './errno.js';
+export * as exchange from './exchange.js';
+
+/** A guest memory, by number: numbers cross threads. */
+export type MemoryId = number;
+
+export const READABLE = 1;
+export const WRITABLE = 2;
+
+export const FD_KINDS = ['other', 'eventfd', 'regular', 'socket', 'pipe', 'block device'] as const;
+export type FdKind = (typeof FD_KINDS)[number];
+
+/** Readiness of a descriptor on this thread's event loop; close it before the descriptor. */
+export interface Watcher {
+  watch(events: number): number;
+  close(): void;
+}
+
+/** native/core/data-plane.h, owned by one worker thread. */
+export interface DataPlane {
+  turn(commandCount: number, mayBlock: boolean): number;
+  addFile(index: number, fd: number, directAlign: number): number;
+  startVring(
+    queue: number,
+    size: number,
+    descriptor: bigint,
+    available: bigint,
+    used: bigint,
+    availBase: number,
+    eventIdx: boolean,
+    kickFd: number,
+    callFd: number,
+    errFd: number,
+    memory: MemoryId,
+  ): number;
+  enableVring(queue: number, enabled: boolean): void;
+  setCall(queue: number, fd: number): void;
+  setErr(queue: number, fd: number): void;
+  drainVring(queue: number): void;
+  endVring(queue: number): number;
+  inFlight(queue: number): number;
+  inFlightTotal(): number;
+  hold(held: boolean): void;
+  changeMemory(memory: MemoryId): number;
+  copyOut(chain: number, offset: number, to: Uint8Array, at: number, bytes: number): number;
+  copyIn(chain: number, offset: number, from: Uint8Array, at: number, bytes: number): number;
+  giveUp(queue: number): void;
+  requestCount(queue: number): number;
+  callCount(queue: number): number;
+  close(): void;
+}
+
+interface Addon {
+  memoryCreate(): MemoryId;
+  memoryWith(
+    memory: MemoryId,
+    fd: number,
+    guestAddress: bigint,
+    userAddress: bigint,
+    sizeBytes: bigint,
+    mmapOffset: bigint,
+  ): number;
+  memoryWithout(
+    memory: MemoryId,
+    guestAddress: bigint,
+    userAddress: bigint,
+    sizeBytes: bigint,
+    mmapOffset: bigint,
+  ): number;
+  memoryRelease(memory: MemoryId): void;
+  memoryRegionCount(memory: MemoryId): number;
+  memoryHoldsUser(memory: MemoryId, userAddress: bigint, bytes: bigint): boolean;
+  mapShared(fd: number, offset: number, bytes: number): ArrayBuffer | number;
+  fdClose(fd: number): number;
+  fdDuplicate(fd: number): number;
+  fdKind(fd: number): number;
+  eventfdCreate(initial: number): number;
+  eventfdSignal(fd: number): number;
+  eventfdRead(fd: number): number;
+  memfdCreate(name: string, bytes: number): number;
+  fileLock(fd: number, exclusive: boolean, start: number, bytes: number): number;
+  fileProbeLock(fd: number, exclusive: boolean, start: number, bytes: number): number;
+  blockDevice(fd: number): { readonly bytes: number; readonly logicalBlockBytes: number };
+  fileDirectAlignment(fd: number): number;
+  socketListen(path: string, backlog: number): number;
+  socketConnect(path: string): number;
+  socketAccept(fd: number): number;
+  socketPair(out: Int32Array): number;
+  socketReceive(
+    fd: number,
+    to: Uint8Array,
+    offset: number,
+    bytes: number,
+    fds: Int32Array,
+  ): number;
+  socketSend(
+    fd: number,
+    from: Uint8Array,
+    offset: number,
+    bytes: number,
+    fds: Int32Array,
+    fdCount: number,
+  ): number;
+  socketShutdown(fd: number): number;
+  socketIsListening(fd: number): number;
+  Watcher: new (fd: number, ready: (events: number) => void) => Watcher;
+  DataPlane: new (
+    exchange: Uint8Array,
+    uring: boolean,
+    wakeFd: number,
+    pollUs: number,
+    headerBytes: number,
+  ) => DataPlane;
+  exchangeLayout: Readonly<Record<string, number>>;
+}
+
+/** Where a build leaves the addon, seen from this file: in dist/src/native or bundled in dist. */
+const PLACES = ['../../../build/Release/vhost_ts.node', '../build/Release/vhost_ts.node'];
+
+function load(): Addon {
+  const require = createRequire(import.meta.url);
+  let failure: unknown;
+  for (const place of PLACES) {
+    try {
+      return require(place) as Addon;
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw new Error('the native module is not built: run `npm run setup`', { cause: failure });
+}
+
+export const native: Addon = load();
+
+export function fdKind(fd: number): FdKind {
+  return FD_KINDS[native.fdKind(fd)] ?? 'other';
+}
