@@ -1,6 +1,6 @@
-// Messages to bytes and back. A request is read in three steps, so that fds line up and nothing is
-// allocated on a peer's word: exactly HEADER_BYTES with their fds, `checkRequestHeader`, then exactly
-// `header.size` bytes, and `decodeFrontendMessage`.
+// Messages to bytes and back. A request is read in three steps, so that fds line up and nothing
+// is allocated on a peer's word: exactly HEADER_BYTES with their fds, `checkRequestHeader`, then
+// exactly `header.size` bytes, and `decodeFrontendMessage`.
 
 import { VhostUserError } from './errors.js';
 import {

@@ -1,4 +1,5 @@
-// Payloads about the device as a whole: config space, migration state, shared objects, SHMEM regions.
+// Payloads about the device as a whole: config space, migration state, shared objects, SHMEM
+// regions.
 
 import { VhostUserError } from './errors.js';
 import { PAYLOAD_BYTES_MAX } from './header.js';

@@ -1,9 +1,10 @@
 // Every way the control plane can refuse. A row says what happened and whether the session survives
 // it; nothing else in the daemon decides that.
 //
-// A session closes when the byte stream or its fds can no longer be trusted to line up, or when the
-// peer is gone or too slow. Everything else is a refusal: state unchanged, a non-zero reply if one can
-// be sent. When none can be sent the session layer closes anyway, so that the front-end notices.
+// A session closes when the byte stream or its fds can no longer be trusted to line up, or when
+// the peer is gone or too slow. Everything else is a refusal: state unchanged, a non-zero reply
+// if one can be sent. When none can be sent the session layer closes anyway, so that the
+// front-end notices.
 
 interface ErrorRow {
   readonly sentence: string;

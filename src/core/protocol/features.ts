@@ -3,7 +3,7 @@
 
 /** Legacy: interrupt when the driver's available ring runs empty. */
 export const VIRTIO_F_NOTIFY_ON_EMPTY = 1n << 24n;
-/** vhost, not virtio: the back-end logs its writes to guest memory while this bit is acknowledged. */
+/** vhost, not virtio: while it is acknowledged the back-end logs its writes to guest memory. */
 export const VHOST_F_LOG_ALL = 1n << 26n;
 /** Legacy: no assumption about how a request is split over descriptors. */
 export const VIRTIO_F_ANY_LAYOUT = 1n << 27n;

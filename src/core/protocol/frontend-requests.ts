@@ -153,7 +153,7 @@ export const FRONTEND_REQUESTS = [
   request(20, 'NET_SET_MTU', 'u64', {
     reply: ACK,
     needs: VHOST_USER_PROTOCOL_F_MTU,
-    clause: 'QEMU sends it before the driver acknowledged any feature',
+    clause: 'the MTU the driver was told of; QEMU sends it before SET_FEATURES',
   }),
   request(21, 'SET_BACKEND_REQ_FD', 'none', {
     fds: ONE_FD,

@@ -7,9 +7,9 @@ import { VhostUserError } from './errors.js';
 export const HEADER_BYTES = 12;
 
 /**
- * Longest payload accepted: rust-vmm's limit, and all of it can be used by a GET_CONFIG. The longest
- * fixed struct is GET_SHMEM_CONFIG's reply (2056). Checked before any allocation, so a header alone
- * can not make the daemon allocate 4 GiB.
+ * Longest payload accepted: rust-vmm's limit, and a GET_CONFIG can use all of it. The longest fixed
+ * struct is GET_SHMEM_CONFIG's reply (2056). Checked before any allocation, so that no header makes
+ * the daemon allocate 4 GiB.
  */
 export const PAYLOAD_BYTES_MAX = 4096;
 
