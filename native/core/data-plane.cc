@@ -282,7 +282,10 @@ void DataPlane::complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, ui
   if (owner == nullptr) return;
   if (flags & kCommandTail) {
     const auto tail = static_cast<uint8_t>(tailByte);
-    owner->ring.chain(head).copyIn(tailOffset, &tail, 1);
+    const DescriptorChain& written = owner->ring.chain(head);
+    // Wraps for a chain without writable part; nothing is copied then.
+    const uint32_t at = tailOffset == kTailLast ? written.writableBytes - 1 : tailOffset;
+    written.copyIn(at, &tail, 1);
   }
   owner->ring.addUsed(head, usedLength);
 }

@@ -31,6 +31,9 @@ constexpr uint32_t kCommandNotify = 2;    // completion record also on success
 constexpr uint32_t kCommandComplete = 4;  // on success: tail byte, used element with usedLength
 constexpr uint32_t kCommandTail = 8;      // tailByte is written at tailOffset
 
+// tailOffset: the last byte of the writable part, wherever that is (virtio-blk's status).
+constexpr uint32_t kTailLast = 0xffffffff;
+
 constexpr uint32_t kNoChain = 0xffffffff;
 
 struct CommandRecord {

@@ -1,8 +1,6 @@
 // The logger core asks for: pino fits it, and so does any object of these four methods.
 
-export interface LogMethod {
-  (fields: Readonly<Record<string, unknown>>, message: string): void;
-}
+export type LogMethod = (fields: Readonly<Record<string, unknown>>, message: string) => void;
 
 /** error: a user's action failed. warn: odd but harmless. info: rare state change. debug: all else. */
 export interface Log {

@@ -50,6 +50,9 @@ export const FLAG_NOTIFY = 2;
 export const FLAG_COMPLETE = 4;
 export const FLAG_TAIL = 8;
 
+/** Tail offset: the last byte of the writable part. */
+export const TAIL_LAST = 0xffffffff;
+
 export const NO_CHAIN = 0xffffffff;
 
 export const EVENT_QUEUE_BROKEN = 1;
@@ -90,16 +93,8 @@ export const RING_FAULT_MEMORY_LOST = 12;
 /** The tables, over one buffer that native code holds too. */
 export class Exchange {
   readonly bytes = new Uint8Array(EXCHANGE_BYTES);
-  readonly requests = new Uint32Array(
-    this.bytes.buffer,
-    REQUESTS_AT,
-    REQUESTS_MAX * RECORD_WORDS,
-  );
-  readonly commands = new Uint32Array(
-    this.bytes.buffer,
-    COMMANDS_AT,
-    COMMANDS_MAX * RECORD_WORDS,
-  );
+  readonly requests = new Uint32Array(this.bytes.buffer, REQUESTS_AT, REQUESTS_MAX * RECORD_WORDS);
+  readonly commands = new Uint32Array(this.bytes.buffer, COMMANDS_AT, COMMANDS_MAX * RECORD_WORDS);
   /** The same commands for the two float64 fields: index = word index / 2. */
   readonly commandDoubles = new Float64Array(
     this.bytes.buffer,

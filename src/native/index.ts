@@ -91,13 +91,7 @@ interface Addon {
   socketConnect(path: string): number;
   socketAccept(fd: number): number;
   socketPair(out: Int32Array): number;
-  socketReceive(
-    fd: number,
-    to: Uint8Array,
-    offset: number,
-    bytes: number,
-    fds: Int32Array,
-  ): number;
+  socketReceive(fd: number, to: Uint8Array, offset: number, bytes: number, fds: Int32Array): number;
   socketSend(
     fd: number,
     from: Uint8Array,

@@ -40,13 +40,7 @@ export class GuestMemory {
   /** A new memory without that region. Throws SystemError ENOENT. */
   without(region: RegionDescription): GuestMemory {
     const { guestAddress, userAddress, sizeBytes, mmapOffsetBytes } = region;
-    const id = native.memoryWithout(
-      this.id,
-      guestAddress,
-      userAddress,
-      sizeBytes,
-      mmapOffsetBytes,
-    );
+    const id = native.memoryWithout(this.id, guestAddress, userAddress, sizeBytes, mmapOffsetBytes);
     return new GuestMemory(check('remove memory region', id));
   }
 

@@ -26,6 +26,7 @@ const {
   OP_SYNC,
   OP_WRITE_ZEROS,
   RECORD_WORDS,
+  TAIL_LAST,
 } = exchange;
 
 export class CommandWriter {
@@ -41,9 +42,9 @@ export class CommandWriter {
   }
 
   /**
-   * Moves bytes between a file and the data part of a chain, then writes `tailByte` at `tailOffset`
+   * Moves bytes between a file and the data part of a chain, then writes `tailByte` as the last byte
    * of the writable part and completes the chain with `usedBytes`. A failure comes back as a
-   * completion, the chain still open.
+   * completion with `tag`, the chain still open.
    *
    * @param code OP_READ (file to chain) or OP_WRITE
    * @param flags FLAG_DURABLE or 0
@@ -56,9 +57,9 @@ export class CommandWriter {
     fileOffset: number,
     bytes: number,
     chainOffset: number,
-    tailOffset: number,
     tailByte: number,
     usedBytes: number,
+    tag: number,
   ): void {
     const at = this.#next();
     const words = this.#words;
@@ -67,22 +68,22 @@ export class CommandWriter {
     words[at + COMMAND_FLAGS] = flags | FLAG_COMPLETE | FLAG_TAIL;
     words[at + COMMAND_FILE] = file;
     words[at + COMMAND_CHAIN_OFFSET] = chainOffset;
-    words[at + COMMAND_TAIL_OFFSET] = tailOffset;
+    words[at + COMMAND_TAIL_OFFSET] = TAIL_LAST;
     words[at + COMMAND_TAIL_BYTE] = tailByte;
     words[at + COMMAND_USED_LENGTH] = usedBytes;
-    words[at + COMMAND_TAG] = 0;
+    words[at + COMMAND_TAG] = tag;
     this.#doubles[(at + COMMAND_OFFSET) >> 1] = fileOffset;
     this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytes;
   }
 
-  /** Gives the chain back to the driver with `tailByte` at `tailOffset` of its writable part. */
-  completeWithTail(chain: number, tailOffset: number, tailByte: number, usedBytes: number): void {
+  /** Gives the chain back to the driver with `tailByte` as the last byte of its writable part. */
+  completeWithTail(chain: number, tailByte: number, usedBytes: number): void {
     const at = this.#next();
     const words = this.#words;
     words[at + COMMAND_CODE] = OP_COMPLETE;
     words[at + COMMAND_CHAIN] = chain;
     words[at + COMMAND_FLAGS] = FLAG_TAIL;
-    words[at + COMMAND_TAIL_OFFSET] = tailOffset;
+    words[at + COMMAND_TAIL_OFFSET] = TAIL_LAST;
     words[at + COMMAND_TAIL_BYTE] = tailByte;
     words[at + COMMAND_USED_LENGTH] = usedBytes;
   }

@@ -4,8 +4,8 @@
 // The loop blocks in native code, not in Node's event loop: promises and timers of this thread do
 // not run, `terminate()` is not heard, and the wake descriptor is the only way in.
 
-import type { HandlerFactory, QueueHandler } from '../device.js';
 import { type DataPlane, errnoName, exchange, native } from '../../native/index.js';
+import type { HandlerFactory, QueueHandler } from '../device.js';
 import { Batch } from '../virtqueue/batch.js';
 import { CommandWriter } from '../virtqueue/command-writer.js';
 import type { IoEngineName, NumberedCommand, VringStart, WorkerReport } from './commands.js';
@@ -238,7 +238,6 @@ export class QueueWorker {
     return this.#plane.inFlight(queue);
   }
 }
-
 
 function openPlane(
   { engine, wakeFd, pollUs, factory }: QueueWorkerOptions,

@@ -2,9 +2,9 @@
 // answers and faults in. A ring has one owner thread at a time; this is how others ask for it.
 
 import { Worker } from 'node:worker_threads';
+import { check, native } from '../../native/index.js';
 import { assert } from '../assert.js';
 import type { DataHalf } from '../device.js';
-import { check, native } from '../../native/index.js';
 import type {
   IoEngineName,
   NumberedCommand,

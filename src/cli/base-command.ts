@@ -1,0 +1,88 @@
+// What every command shares: one line for each error, the exit code of the table, the flags of a
+// socket and of the log.
+
+import { Command } from '@oclif/core/command';
+import { Flags } from './flags.js';
+import { EXIT_CODES, UserError } from './exit-codes.js';
+import { LOG_FORMATS, LOG_LEVELS } from './log-choices.js';
+
+/** Devices a process has room for; also the number of io_urings. */
+const WORKERS_MAX = 64;
+const POLL_US_MAX = 1000;
+
+export const SOCKET_FLAGS = {
+  socket: Flags.string({
+    aliases: ['socket-path'],
+    description: 'listen on this UNIX socket',
+    helpValue: 'PATH',
+  }),
+  fd: Flags.integer({
+    min: 0,
+    description: 'use this inherited descriptor: a listening or a connected socket',
+    helpValue: 'N',
+  }),
+  once: Flags.boolean({ description: 'exit when the first front-end has left' }),
+} as const;
+
+export const WORKER_FLAGS = {
+  workers: Flags.integer({
+    default: 1,
+    min: 1,
+    max: WORKERS_MAX,
+    description: 'worker threads; queues are shared out among them',
+    helpValue: 'N',
+  }),
+  aio: Flags.option({ options: ['io_uring', 'threads'] as const })({
+    default: 'io_uring',
+    description: 'how files are read and written; threads where io_uring is forbidden',
+  }),
+  'poll-us': Flags.integer({
+    default: 0,
+    min: 0,
+    max: POLL_US_MAX,
+    description: 'look for new requests for this many microseconds before sleeping',
+    helpValue: 'N',
+  }),
+} as const;
+
+export const LOG_FLAGS = {
+  'log-level': Flags.option({ options: LOG_LEVELS })({
+    default: 'info',
+    description: 'least important lines to log',
+  }),
+  'log-format': Flags.option({ options: LOG_FORMATS })({
+    default: 'auto',
+    description: 'auto is text on a terminal, else json',
+  }),
+} as const;
+
+export const INFORMATION_FLAGS = {
+  'print-capabilities': Flags.boolean({
+    description: 'print what this back-end can do as JSON; every other flag is ignored',
+  }),
+  'print-qemu-args': Flags.boolean({ description: "print the matching flags of QEMU's and exit" }),
+} as const;
+
+export abstract class BaseCommand extends Command {
+  /** Errors end here: one sentence on stderr and the documented code. */
+  protected override async catch(error: Error & { exitCode?: number }): Promise<never> {
+    const reason = error instanceof UserError ? error.reason : undefined;
+    // oclif's own errors are about flags and arguments.
+    const isUsage = 'parse' in error || 'oclif' in error;
+    const code = EXIT_CODES[reason ?? (isUsage ? 'usage' : 'failure')];
+    const sentence = reason !== undefined || isUsage ? oneLine(error.message) : String(error.stack);
+    process.stderr.write(`vhost-ts ${this.id ?? ''}: ${sentence}\n`);
+    process.exit(code);
+  }
+}
+
+/** oclif's messages: several lines, a preamble, "See more help with --help" at the end. */
+function oneLine(message: string): string {
+  return message
+    .replace(/^The following errors? occurred:\s*/, '')
+    .replace(/\n?See more help with --help$/, '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line.length > 0)
+    .join('; ');
+}

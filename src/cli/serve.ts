@@ -1,0 +1,60 @@
+// From a device to a running daemon: listener, signals, the end.
+
+import {
+  Daemon,
+  ListenError,
+  listenOnFd,
+  listenOnPath,
+  type Listener,
+  type Log,
+  type VirtioDevice,
+} from '../core/index.js';
+import { UserError } from './exit-codes.js';
+
+export interface ServeOptions {
+  readonly device: VirtioDevice;
+  readonly log: Log;
+  readonly socket: string | undefined;
+  readonly fd: number | undefined;
+  readonly once: boolean;
+  readonly workers: number;
+  readonly aio: 'io_uring' | 'threads';
+  readonly pollUs: number;
+  /** SIGHUP: look at what lies behind the device again. */
+  readonly onReload?: () => void;
+}
+
+/** A drain that hangs must not keep a service manager waiting: its limit is 90 s, ours is shorter. */
+const STOP_TIMEOUT_MS = 10_000;
+
+/** Serves until a signal or the end of the listener. */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { device, log, once, workers, aio, pollUs } = options;
+  const listener = openListener(options.socket, options.fd);
+  const daemon = new Daemon({ device, listener, log, workers, engine: aio, pollUs, once });
+  const stop = (signal: NodeJS.Signals) => {
+    log.info({ signal }, 'stopping');
+    setTimeout(() => {
+      log.error({}, 'requests in flight did not finish in time');
+      process.exit(1);
+    }, STOP_TIMEOUT_MS).unref();
+    daemon.stop();
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  process.on('SIGHUP', () => options.onReload?.());
+  log.info({ socket: options.socket ?? `fd ${options.fd}` }, 'listening');
+  await daemon.run();
+}
+
+function openListener(socket: string | undefined, fd: number | undefined): Listener {
+  try {
+    return socket === undefined ? listenOnFd(fd as number) : listenOnPath(socket);
+  } catch (error) {
+    if (error instanceof ListenError) {
+      const reason = error.reason === 'permission' ? 'permission' : 'socket';
+      throw new UserError(reason, error.message);
+    }
+    throw error;
+  }
+}

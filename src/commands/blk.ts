@@ -1,0 +1,91 @@
+// vhost-ts blk: a disk for a guest.
+
+import {
+  BaseCommand,
+  INFORMATION_FLAGS,
+  LOG_FLAGS,
+  SOCKET_FLAGS,
+  WORKER_FLAGS,
+} from '../cli/base-command.js';
+import { capabilitiesJson } from '../cli/capabilities.js';
+import { UserError } from '../cli/exit-codes.js';
+import { Flags } from '../cli/flags.js';
+import { qemuArgsText } from '../cli/qemu-args.js';
+
+export default class Blk extends BaseCommand {
+  static override summary = 'Serve a raw image or a block device as a virtio disk.';
+
+  static override examples = [
+    '<%= config.bin %> blk --socket /tmp/vb.sock --image disk.img',
+    '<%= config.bin %> blk --socket /tmp/vb.sock --image new.img --create 10G --num-queues 4',
+    '<%= config.bin %> blk --socket /tmp/vb.sock --image disk.img --print-qemu-args',
+  ];
+
+  static override flags = {
+    ...SOCKET_FLAGS,
+    image: Flags.string({
+      aliases: ['blk-file'],
+      description: 'raw image file or block device',
+      helpValue: 'PATH',
+    }),
+    create: Flags.string({
+      description: 'make the image with this size if it does not exist (512, 64K, 10G, …)',
+      helpValue: 'SIZE',
+    }),
+    'read-only': Flags.boolean({ description: 'let the guest read only' }),
+    'num-queues': Flags.integer({
+      default: 1,
+      description: 'virtqueues, up to 128',
+      helpValue: 'N',
+    }),
+    'queue-size': Flags.integer({
+      default: 1024,
+      description: 'largest ring a guest may set up, a power of two',
+      helpValue: 'N',
+    }),
+    serial: Flags.string({
+      default: 'vhost-ts',
+      description: 'serial number, up to 20 bytes',
+      helpValue: 'TEXT',
+    }),
+    'block-size': Flags.integer({
+      description: 'logical block in bytes: 512, 1024, 2048 or 4096 (default 512, or what --cache none needs)',
+      helpValue: 'BYTES',
+    }),
+    cache: Flags.option({ options: ['writeback', 'writethrough', 'none'] as const })({
+      default: 'writeback',
+      description: 'none bypasses the page cache (O_DIRECT)',
+    }),
+    ...WORKER_FLAGS,
+    ...LOG_FLAGS,
+    ...INFORMATION_FLAGS,
+  };
+
+  async run(): Promise<void> {
+    if (this.argv.includes('--print-capabilities')) {
+      process.stdout.write(`${capabilitiesJson('blk')}\n`);
+      return;
+    }
+    const { flags } = await this.parse(Blk);
+    if ((flags.socket === undefined) === (flags.fd === undefined)) {
+      throw new UserError('usage', 'give either --socket PATH or --fd N');
+    }
+    if (flags['print-qemu-args']) {
+      this.#printQemuArgs(flags.socket, flags['num-queues']);
+      return;
+    }
+    if (flags.image === undefined) {
+      throw new UserError('usage', 'give --image PATH');
+    }
+    const { runBlk } = await import('../cli/run-blk.js');
+    await runBlk({ ...flags, image: flags.image });
+  }
+
+  #printQemuArgs(socket: string | undefined, queues: number): void {
+    if (socket === undefined) {
+      throw new UserError('usage', '--print-qemu-args needs --socket PATH');
+    }
+    const properties = { 'num-queues': queues };
+    process.stdout.write(qemuArgsText({ socket, device: 'vhost-user-blk-pci', properties }));
+  }
+}

@@ -1,0 +1,150 @@
+// A device on a listener: workers started once, one session after another until told to stop.
+
+import { native } from '../../native/index.js';
+import type { VirtioDevice } from '../device.js';
+import type { Log } from '../log.js';
+import { Connection } from '../session/connection.js';
+import { Session } from '../session/session.js';
+import type { IoEngineName } from '../worker/commands.js';
+import { WorkerPool } from '../worker/worker-pool.js';
+import type { Listener } from './listener.js';
+
+/** A front-end that connects and says nothing would keep others out (CS-016). */
+const FIRST_MESSAGE_TIMEOUT_MS = 30_000;
+
+export interface DaemonOptions {
+  readonly device: VirtioDevice;
+  readonly listener: Listener;
+  readonly log: Log;
+  readonly workers: number;
+  readonly engine: IoEngineName;
+  readonly pollUs: number;
+  /** End after the first session that negotiated something. */
+  readonly once: boolean;
+  readonly firstMessageTimeoutMs?: number;
+  readonly messageTimeoutMs?: number;
+}
+
+export class Daemon {
+  readonly #options: DaemonOptions;
+  readonly #pool: WorkerPool;
+  #session: Session | undefined;
+  #stopping = false;
+  #failure: Error | undefined;
+
+  constructor(options: DaemonOptions) {
+    this.#options = options;
+    const { device, workers, engine, pollUs, log } = options;
+    this.#pool = new WorkerPool(
+      {
+        queuesPerThread: device.queuesPerThread?.(workers) ?? roundRobin(device, workers),
+        dataHalf: device.dataHalf(),
+        engine,
+        pollUs,
+      },
+      {
+        queueBroken: (queue, fault) => this.#session?.queueBroken(queue, fault),
+        kickLost: (queue) => log.warn({ queue }, 'the kick descriptor hung up'),
+        workerFailed: (error) => this.#fail(error),
+      },
+    );
+    device.attach?.({
+      configChanged: () => this.#session?.backendChannel?.configChanged(),
+      tellHandlers: (message) => this.#pool.tellHandlers(message),
+    });
+  }
+
+  /** Serves until stop(), the end of the listener, or a failure of our own, which rejects. */
+  async run(): Promise<void> {
+    const { listener, log, device } = this.#options;
+    void this.#pool.ready().then(
+      (engine) => log.info({ engine, workers: this.#options.workers }, 'workers run'),
+      () => {},
+    );
+    let next = listener.accept();
+    for (let fd = await next; fd !== undefined; fd = await next) {
+      next = listener.accept();
+      const served = this.#serve(fd);
+      next = this.#refuseWhile(served, next);
+      const used = await served;
+      if (this.#stopping || (this.#options.once && used)) {
+        break;
+      }
+    }
+    listener.close();
+    const leftover = await next;
+    if (leftover !== undefined) {
+      native.fdClose(leftover);
+    }
+    if (this.#failure !== undefined) {
+      throw this.#failure;
+    }
+    await this.#pool.close();
+    device.close?.();
+  }
+
+  /** Drains and ends; run() then resolves. */
+  stop(): void {
+    this.#stopping = true;
+    this.#options.listener.close();
+    this.#session?.connection.close();
+  }
+
+  /** True when the front-end negotiated features: a probe only looks (libvirt, trap 19). */
+  async #serve(fd: number): Promise<boolean> {
+    const { device, log } = this.#options;
+    const connection = new Connection(fd, {
+      firstMessageTimeoutMs: this.#options.firstMessageTimeoutMs ?? FIRST_MESSAGE_TIMEOUT_MS,
+      ...(this.#options.messageTimeoutMs === undefined
+        ? {}
+        : { messageTimeoutMs: this.#options.messageTimeoutMs }),
+    });
+    if (this.#stopping) {
+      connection.close();
+      return false;
+    }
+    log.info({}, 'front-end connected');
+    const session = new Session({ connection, device, pool: this.#pool, log });
+    this.#session = session;
+    await session.run();
+    this.#session = undefined;
+    log.info({}, 'front-end gone');
+    return session.featuresSet;
+  }
+
+  /** One front-end at a time: others are turned away while it is connected (CS-022). One that comes
+   *  when the connection is already over waits for the clean-up and is served next. */
+  async #refuseWhile(
+    served: Promise<boolean>,
+    first: Promise<number | undefined>,
+  ): Promise<number | undefined> {
+    let over = false;
+    void served.then(() => {
+      over = true;
+    });
+    for (;;) {
+      const fd = await first;
+      if (fd === undefined || over || this.#session?.connection.closed !== false) {
+        return fd;
+      }
+      this.#options.log.warn({}, 'a second front-end was turned away');
+      native.fdClose(fd);
+      first = this.#options.listener.accept();
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#options.log.error({ error: String(error.stack ?? error) }, 'worker failed');
+    this.stop();
+  }
+}
+
+function roundRobin(device: VirtioDevice, workers: number): bigint[] {
+  const masks = new Array<bigint>(workers).fill(0n);
+  for (let queue = 0; queue < device.numQueues(); queue++) {
+    const owner = queue % workers;
+    masks[owner] = (masks[owner] ?? 0n) | (1n << BigInt(queue));
+  }
+  return masks;
+}

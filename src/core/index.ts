@@ -1,0 +1,6 @@
+// The public door of core.
+
+export * from './daemon/daemon.js';
+export * from './daemon/listener.js';
+export * from './device.js';
+export * from './log.js';
