@@ -71,8 +71,11 @@ export function imageIsIntact(path: string): boolean {
   return intact;
 }
 
-export function prepareImage(path: string): void {
-  if (!imageIsIntact(path)) writeImage(path);
+/** True when the image had to be written: it is new, or something damaged the old one. */
+export function prepareImage(path: string): boolean {
+  if (imageIsIntact(path)) return false;
+  writeImage(path);
+  return true;
 }
 
 export function flushImage(path: string): void {

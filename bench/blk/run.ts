@@ -42,7 +42,9 @@ async function measure(options: ParsedOptions, directory: string, socketDirector
   const sides = makeSides(options, directory);
   const binary = join(ROOT, '.cache', 'bench', 'load-generator');
   buildLoadGenerator(join(ROOT, 'bench', 'blk'), binary);
-  for (const side of sides) prepareImage(side.imagePath);
+  for (const { imagePath } of sides) {
+    if (prepareImage(imagePath)) print(`# wrote a new image: ${imagePath}`);
+  }
 
   const environment: DaemonEnvironment = { socketDirectory, cpu: options.pins?.daemon };
   const { seconds, directChains, rounds } = options;
