@@ -1,0 +1,41 @@
+import t from 'tap';
+import { daemonCommand, parseDaemonKind, pinned } from '../../../bench/blk/daemon-command.js';
+
+const place = { socketPath: '/run/s.sock', imagePath: '/img/a,b.img' };
+const setting = { cache: 'direct', queues: 4, pollUs: 50 } as const;
+
+t.test('vhost-ts', async (t) => {
+  const own = parseDaemonKind('vhost-ts', '/own/bin.js');
+  const flags = ['--num-queues', '4', '--cache', 'none', '--poll-us', '50', '--aio', 'threads'];
+  const { args } = daemonCommand(own, setting, { ...place, aio: 'threads' });
+  t.same(args, [
+    '/own/bin.js',
+    'blk',
+    '--socket',
+    '/run/s.sock',
+    '--image',
+    '/img/a,b.img',
+    ...flags,
+  ]);
+  const plain = daemonCommand(own, { cache: 'page', queues: 1, pollUs: 0 }, place).args;
+  t.same(plain.slice(-2), ['--num-queues', '1'], 'defaults are left alone');
+  const other = parseDaemonKind('vhost-ts:/other/bin.js', '/own/bin.js');
+  t.equal(daemonCommand(other, setting, place).args[0], '/other/bin.js');
+});
+
+t.test('qemu-storage-daemon', async (t) => {
+  const { args } = daemonCommand(parseDaemonKind('qemu-storage-daemon', ''), setting, place);
+  const text = args.join(' ');
+  t.match(text, 'filename=/img/a,,b.img,aio=io_uring,cache.direct=on');
+  t.match(text, 'driver=raw,node-name=disk,file=file');
+  t.match(text, 'node-name=disk,writable=on,num-queues=4,iothread=io0');
+  const bare = daemonCommand(parseDaemonKind('qemu-storage-daemon:file', ''), setting, place);
+  t.notMatch(bare.args.join(' '), 'driver=raw');
+  t.throws(() => parseDaemonKind('spdk', ''), RangeError);
+});
+
+t.test('pinned', async (t) => {
+  const line = { command: 'x', args: ['y'] };
+  t.same(pinned(line, 1), { command: 'taskset', args: ['-c', '1', 'x', 'y'] });
+  t.equal(pinned(line, undefined), line);
+});
