@@ -2,8 +2,8 @@
 // socket and of the log.
 
 import { Command } from '@oclif/core/command';
-import { Flags } from './flags.js';
 import { EXIT_CODES, UserError } from './exit-codes.js';
+import { Flags } from './flags.js';
 import { LOG_FORMATS, LOG_LEVELS } from './log-choices.js';
 
 /** Devices a process has room for; also the number of io_urings. */

@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from '@oclif/core/command';
 
 type CommandModule = {
-  readonly default: { run(argv: string[], options: { root: string }): Promise<unknown> } & typeof Command;
+  readonly default: {
+    run(argv: string[], options: { root: string }): Promise<unknown>;
+  } & typeof Command;
 };
 
 const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {

@@ -1,6 +1,6 @@
 // From the flags of `vhost-ts blk` to a served disk. Loaded only when there is something to serve.
 
-import { z } from 'zod';
+import type { z } from 'zod';
 import { BlkDevice } from '../devices/blk/device.js';
 import { ImageError } from '../devices/blk/image.js';
 import { type BlkOptions, blkOptionsSchema, parseSize } from '../devices/blk/options.js';

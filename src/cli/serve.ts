@@ -3,10 +3,10 @@
 import {
   Daemon,
   ListenError,
-  listenOnFd,
-  listenOnPath,
   type Listener,
   type Log,
+  listenOnFd,
+  listenOnPath,
   type VirtioDevice,
 } from '../core/index.js';
 import { UserError } from './exit-codes.js';

@@ -49,7 +49,8 @@ export default class Blk extends BaseCommand {
       helpValue: 'TEXT',
     }),
     'block-size': Flags.integer({
-      description: 'logical block in bytes: 512, 1024, 2048 or 4096 (default 512, or what --cache none needs)',
+      description:
+        'logical block in bytes: 512, 1024, 2048 or 4096 (default 512, or what --cache none needs)',
       helpValue: 'BYTES',
     }),
     cache: Flags.option({ options: ['writeback', 'writethrough', 'none'] as const })({

@@ -53,7 +53,7 @@ export interface VirtioDevice {
   queuesPerThread?(workers: number): bigint[];
   /** Called once, before any session. */
   attach?(host: DeviceHost): void;
-  /** The daemon ends: close files. */
+  /** Whoever made the device calls it, after the daemon has ended. */
   close?(): void;
 }
 

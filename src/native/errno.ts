@@ -2,7 +2,12 @@
 
 import { constants } from 'node:os';
 
-const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+// Two numbers have two names (EAGAIN, EOPNOTSUPP): the first listed is the one people use.
+const NAMES = new Map(
+  Object.entries(constants.errno)
+    .reverse()
+    .map(([name, number]) => [number, name]),
+);
 
 /** `EBADF` for 9; `E9999` for what this system has no name for. */
 export function errnoName(errno: number): string {

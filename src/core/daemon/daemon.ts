@@ -56,7 +56,7 @@ export class Daemon {
 
   /** Serves until stop(), the end of the listener, or a failure of our own, which rejects. */
   async run(): Promise<void> {
-    const { listener, log, device } = this.#options;
+    const { listener, log } = this.#options;
     void this.#pool.ready().then(
       (engine) => log.info({ engine, workers: this.#options.workers }, 'workers run'),
       () => {},
@@ -80,7 +80,6 @@ export class Daemon {
       throw this.#failure;
     }
     await this.#pool.close();
-    device.close?.();
   }
 
   /** Drains and ends; run() then resolves. */
