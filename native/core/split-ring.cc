@@ -27,6 +27,9 @@ constexpr uint32_t kUsedEntryBytes = 8;
 constexpr uint32_t kEventBytes = 2;
 
 constexpr uint64_t kChainBytesMax = 0xffffffff;
+// A table of kSizeMax buffers that each lie over the joint of two regions. Without it 509 regions
+// of one byte turn one table into 16 million segments and a second of work (RG-026).
+constexpr size_t kChainSegmentsMax = 2 * SplitRing::kSizeMax;
 
 }  // namespace
 
@@ -181,6 +184,7 @@ RingFault SplitRing::append(const Descriptor& descriptor, DescriptorChain* chain
   if (!memory_->translate(descriptor.address, descriptor.length, &chain->segments)) {
     return RingFault::kOutsideMemory;
   }
+  if (chain->segments.size() > kChainSegmentsMax) return RingFault::kChainLength;
   side += descriptor.length;
   if (!writable) chain->readableSegments = static_cast<uint32_t>(chain->segments.size());
   return RingFault::kNone;
