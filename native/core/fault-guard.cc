@@ -19,6 +19,8 @@ void onSigbus(int signal, siginfo_t* info, void* context) {
     const uintptr_t start = slot.start.load(std::memory_order_acquire);
     const uintptr_t end = slot.end.load(std::memory_order_acquire);
     if (start == 0 || fault < start || fault >= end) continue;
+    // Released and taken again between the two loads: `end` belongs to another mapping.
+    if (slot.start.load(std::memory_order_acquire) != start) continue;
     // Zero pages over the whole region: nothing in it can be trusted any more, and one mapping
     // ends the faults, where one page at a time would raise thousands.
     void* mapped = mmap(reinterpret_cast<void*>(start), end - start, PROT_READ | PROT_WRITE,

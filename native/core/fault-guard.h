@@ -30,7 +30,8 @@ class FaultGuard {
   // Watches [base, base + bytes); nullptr when all slots are taken.
   static GuardSlot* watch(void* base, size_t bytes);
 
-  // Call after the mapping is gone or before its address range can be reused.
+  // Call before the mapping goes: once it is gone its addresses may already belong to another, and
+  // a fault there would be taken for this one's.
   static void release(GuardSlot* slot);
 };
 

@@ -82,8 +82,8 @@ std::shared_ptr<MemoryRegion> MemoryRegion::map(int fd, const RegionDescription&
 
 MemoryRegion::~MemoryRegion() {
   if (mapBase_ == nullptr) return;
-  munmap(mapBase_, mapBytes_);
   FaultGuard::release(guard_);
+  munmap(mapBase_, mapBytes_);
 }
 
 }  // namespace vhost

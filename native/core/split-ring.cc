@@ -27,6 +27,9 @@ constexpr uint32_t kUsedEntryBytes = 8;
 constexpr uint32_t kEventBytes = 2;
 
 constexpr uint64_t kChainBytesMax = 0xffffffff;
+// A table of kSizeMax buffers that each lie over the joint of two regions. Without it 509 regions
+// of one byte turn one table into 16 million segments and a second of work (RG-026).
+constexpr size_t kChainSegmentsMax = 2 * SplitRing::kSizeMax;
 
 }  // namespace
 
@@ -45,8 +48,8 @@ int SplitRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
   nextSnapshot_.assign(size, 0);
   nextAvail_ = availBase;
   // A reconnected driver's ring is not at zero: our elements follow those it has.
-  usedIndex_ = publishedUsed_ = calledUsed_ = loadAcquire16(used_ + kIdxOffset);
-  everCalled_ = false;
+  usedIndex_ = publishedUsed_ = lookedUsed_ = loadAcquire16(used_ + kIdxOffset);
+  everLooked_ = false;
   // avail_event must be seeded, or with a base other than zero the first kick is suppressed and
   // the guest hangs.
   enableNotification();
@@ -181,6 +184,7 @@ RingFault SplitRing::append(const Descriptor& descriptor, DescriptorChain* chain
   if (!memory_->translate(descriptor.address, descriptor.length, &chain->segments)) {
     return RingFault::kOutsideMemory;
   }
+  if (chain->segments.size() > kChainSegmentsMax) return RingFault::kChainLength;
   side += descriptor.length;
   if (!writable) chain->readableSegments = static_cast<uint32_t>(chain->segments.size());
   return RingFault::kNone;
@@ -220,12 +224,14 @@ bool SplitRing::needsCall() {
   if (!eventIdx_) return !(readOnce<uint16_t>(avail_) & kAvailNoInterrupt);
   const uint16_t usedEvent = readOnce<uint16_t>(avail_ + kRingOffset + size_ * kAvailEntryBytes);
   const auto sinceEvent = static_cast<uint16_t>(publishedUsed_ - usedEvent - 1);
-  const auto sinceCall = static_cast<uint16_t>(publishedUsed_ - calledUsed_);
-  // The first time there is no last interrupt to count from.
-  if (everCalled_ && sinceEvent >= sinceCall) return false;
-  calledUsed_ = publishedUsed_;
-  everCalled_ = true;
-  return true;
+  // Counted from the last look, called or not: a driver that polls goes without a call for longer
+  // than the indices reach, and the count must not wrap (§2.7.7.2).
+  const auto sinceLook = static_cast<uint16_t>(publishedUsed_ - lookedUsed_);
+  lookedUsed_ = publishedUsed_;
+  // The first time there is no last look to count from.
+  const bool first = !everLooked_;
+  everLooked_ = true;
+  return first || sinceEvent < sinceLook;
 }
 
 bool SplitRing::enableNotification() {

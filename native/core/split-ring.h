@@ -50,7 +50,7 @@ class SplitRing {
   void addUsed(uint16_t head, uint32_t writtenBytes);
   bool unpublished() const { return usedIndex_ != publishedUsed_; }
   void publish();
-  // True when the driver wants an interrupt for what was published since the last true answer.
+  // True when the driver wants an interrupt for what was published since the last answer.
   bool needsCall();
 
   // Asks the driver for kicks; true when more chains came meanwhile (nobody will kick for those).
@@ -85,11 +85,11 @@ class SplitRing {
   uint32_t size_ = 0;
   bool eventIdx_ = false;
   bool kicksWanted_ = true;
-  bool everCalled_ = false;
+  bool everLooked_ = false;
   uint16_t nextAvail_ = 0;
   uint16_t usedIndex_ = 0;      // next used element we write
   uint16_t publishedUsed_ = 0;  // what used.idx says
-  uint16_t calledUsed_ = 0;     // used index at the last interrupt
+  uint16_t lookedUsed_ = 0;     // used index at the last needsCall()
   uint32_t inFlightCount_ = 0;
   uint64_t inFlightSegments_ = 0;
   uint64_t inFlightBytes_ = 0;
