@@ -43,8 +43,16 @@ export async function serve(options: ServeOptions): Promise<void> {
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   process.on('SIGHUP', () => options.onReload?.());
+  process.on('uncaughtException', (error) => abort(log, error));
   log.info({ socket: options.socket ?? `fd ${options.fd}` }, 'listening');
-  await daemon.run();
+  await daemon.run().catch((error: unknown) => abort(log, error));
+}
+
+/** Our own bug: no exit code but SIGABRT, so that there is a core and the service manager restarts
+ *  us. What a peer sends never leads here. */
+function abort(log: Log, error: unknown): never {
+  log.error({ error: String((error as Error).stack ?? error) }, 'internal error');
+  process.abort();
 }
 
 function openListener(socket: string | undefined, fd: number | undefined): Listener {

@@ -45,6 +45,7 @@ export class Daemon {
       {
         queueBroken: (queue, fault) => this.#session?.queueBroken(queue, fault),
         kickLost: (queue) => log.warn({ queue }, 'the kick descriptor hung up'),
+        handlerFailed: (error) => log.error({ error }, 'the device failed, its queues are stopped'),
         workerFailed: (error) => this.#fail(error),
       },
     );

@@ -41,7 +41,9 @@ export type WorkerReport =
   /** result: 0, a base index, or -errno. */
   | { readonly kind: 'answer'; readonly id: number; readonly result: number }
   | { readonly kind: 'queueBroken'; readonly queue: number; readonly fault: number }
-  | { readonly kind: 'kickLost'; readonly queue: number };
+  | { readonly kind: 'kickLost'; readonly queue: number }
+  /** The device's own code threw; its queues on this worker are stopped. */
+  | { readonly kind: 'handlerFailed'; readonly error: string };
 
 export type IoEngineName = 'io_uring' | 'threads';
 

@@ -112,7 +112,8 @@ export class QueueWorker {
   /** LF-012: a device's own bug stops its queues, not the process. */
   #failHandler(error: unknown): void {
     this.#handlerFailed = true;
-    process.stderr.write(`device handler failed: ${String((error as Error).stack ?? error)}\n`);
+    const text = String((error as Error).stack ?? error);
+    this.#options.report({ kind: 'handlerFailed', error: text });
     for (const queue of this.#queues) {
       this.#plane.giveUp(queue);
     }

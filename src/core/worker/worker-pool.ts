@@ -25,6 +25,7 @@ export interface WorkerPoolOptions {
 export interface WorkerPoolEvents {
   queueBroken(queue: number, fault: number): void;
   kickLost(queue: number): void;
+  handlerFailed(error: string): void;
   /** A worker died of our own bug; the process can't go on. */
   workerFailed(error: Error): void;
 }
@@ -145,6 +146,9 @@ export class WorkerPool {
         break;
       case 'kickLost':
         this.#events.kickLost(report.queue);
+        break;
+      case 'handlerFailed':
+        this.#events.handlerFailed(report.error);
         break;
       case 'ready':
         break;

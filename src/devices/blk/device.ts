@@ -52,6 +52,9 @@ export class BlkDevice implements VirtioDevice {
     try {
       this.#blockBytes = this.#chooseBlockBytes();
       this.#state.capacitySectors = this.#measure();
+      if (this.#state.capacitySectors === 0) {
+        throw new ImageError('unusable', `image ${options.image} holds less than one block`);
+      }
     } catch (error) {
       this.#image.close();
       throw error;
@@ -167,12 +170,9 @@ export class BlkDevice implements VirtioDevice {
     this.#state.writeback = flush && this.#options.cache !== 'writethrough';
   }
 
+  /** Whole blocks the image holds now, in sectors. */
   #measure(): number {
-    const bytes = this.#image.sizeBytes();
-    const blocks = Math.floor(bytes / this.#blockBytes);
-    if (blocks === 0) {
-      throw new ImageError('unusable', `image ${this.#options.image} holds less than one block`);
-    }
+    const blocks = Math.floor(this.#image.sizeBytes() / this.#blockBytes);
     return blocks * (this.#blockBytes / SECTOR_BYTES);
   }
 
