@@ -68,7 +68,7 @@ export class Session {
     this.log = log;
     this.vrings = Array.from({ length: device.numQueues() }, (_, index) => new Vring(index));
     this.#drainTimeoutMs = drainTimeoutMs ?? DRAIN_TIMEOUT_MS;
-    this.#peerFault = rateLimited(log.warn);
+    this.#peerFault = rateLimited((fields, message) => log.warn(fields, message));
   }
 
   get offeredFeatures(): bigint {
