@@ -29,10 +29,15 @@ async function runBeside(
   options: ComparisonOptions,
   busy: RunningDaemon,
   resting: RunningDaemon,
+  label: 'a' | 'b',
 ): Promise<Sample> {
   const before = cpuMs(resting.pid);
   const startedMs = performance.now();
-  const sample = await runLoad(benchCase, options.load, busy);
+  const sample = await runLoad(benchCase, options.load, busy).catch((error: unknown) => {
+    const message = error instanceof Error ? error.message : String(error);
+    if (!message.includes('stalled: ')) throw error;
+    throw new StallError({ label, caseName: benchCase.name, message });
+  });
   const share = (cpuMs(resting.pid) - before) / (performance.now() - startedMs);
   if (share > RESTING_CPU_SHARE_MAX) {
     const percent = (share * 100).toFixed(1);
@@ -46,21 +51,47 @@ interface Samples {
   readonly b: Sample[];
 }
 
+/** A run that stopped moving: reported and counted, and its round repeated on new daemons. */
+export interface Stall {
+  readonly label: 'a' | 'b';
+  readonly caseName: string;
+  readonly message: string;
+}
+
+export interface Compared {
+  readonly rows: readonly CaseRow[];
+  readonly stalls: readonly Stall[];
+}
+
+/** More than this is no longer an accident worth measuring around. */
+const STALLS_MAX = 10;
+
+class StallError extends Error {
+  readonly stall: Stall;
+  constructor(stall: Stall) {
+    super(stall.message);
+    this.stall = stall;
+  }
+}
+
 /** A and B next to each other; who goes first alternates, so that a drift favours neither side. */
 async function runPair(
   benchCase: BenchCase,
   options: ComparisonOptions,
   pair: Pair,
   round: number,
-  samples: Samples,
-): Promise<void> {
+): Promise<{ a: Sample; b: Sample }> {
   const [a, b] = pair;
+  const measured: { a?: Sample; b?: Sample } = {};
   for (const label of round % 2 === 0 ? (['a', 'b'] as const) : (['b', 'a'] as const)) {
     const [busy, resting] = label === 'a' ? [a, b] : [b, a];
     samples[label].push(await runBeside(benchCase, options, busy, resting));
     if (benchCase.rw.endsWith('write'))
       for (const side of options.sides) flushImage(side.imagePath);
   }
+  const { a: ofA, b: ofB } = measured;
+  if (!ofA || !ofB) throw new Error('a side was not measured');
+  return { a: ofA, b: ofB };
 }
 
 /**
@@ -105,32 +136,56 @@ async function compareGroup(
   group: readonly BenchCase[],
   setting: DaemonSetting,
   options: ComparisonOptions,
+  stalls: Stall[],
 ): Promise<CaseRow[]> {
   const runs = group.map((benchCase) => ({ benchCase, samples: { a: [], b: [] } as Samples }));
   for (let round = 0; round < options.rounds; round += 1) {
-    const pair = await startPair(options, setting, round);
+    let pair = await startPair(options, setting, round);
     for (const { benchCase, samples } of runs) {
-      await runPair(benchCase, options, pair, round, samples);
+      while (samples.a.length <= round) {
+        try {
+          const { a, b } = await runPair(benchCase, options, pair, round);
+          samples.a.push(a);
+          samples.b.push(b);
+        } catch (error) {
+          noteStall(error, stalls, options);
+          await stopPair(pair);
+          pair = await startPair(options, setting, round);
+        }
+      }
     }
-    await stopDaemon(pair[0]);
-    await stopDaemon(pair[1]);
+    await stopPair(pair);
   }
   return runs.map(({ benchCase, samples }) => caseRow(benchCase, samples.a, samples.b));
+}
+
+/** Anything but a stall, a data mismatch above all, ends the whole comparison. */
+function noteStall(error: unknown, stalls: Stall[], options: ComparisonOptions): void {
+  if (!(error instanceof StallError)) throw error;
+  stalls.push(error.stall);
+  options.print(`STALL of ${error.stall.label.toUpperCase()}: ${error.message}`);
+  if (stalls.length > STALLS_MAX) throw error;
+}
+
+async function stopPair(pair: Pair): Promise<void> {
+  await stopDaemon(pair[0]);
+  await stopDaemon(pair[1]);
 }
 
 export async function compareSides(
   cases: readonly BenchCase[],
   options: ComparisonOptions,
-): Promise<CaseRow[]> {
+): Promise<Compared> {
   const rows: CaseRow[] = [];
+  const stalls: Stall[] = [];
   for (const [name, group] of groupBySetting(cases)) {
     const [first] = group;
     if (!first) continue;
     options.print(`# daemons: ${name}`);
     prepareCache(first.cache, options.sides);
-    const compared = await compareGroup(group, first, options);
+    const compared = await compareGroup(group, first, options, stalls);
     for (const row of compared) options.print(formatProgress(row));
     rows.push(...compared);
   }
-  return rows;
+  return { rows, stalls };
 }
