@@ -85,7 +85,7 @@ async function runPair(
   const measured: { a?: Sample; b?: Sample } = {};
   for (const label of round % 2 === 0 ? (['a', 'b'] as const) : (['b', 'a'] as const)) {
     const [busy, resting] = label === 'a' ? [a, b] : [b, a];
-    samples[label].push(await runBeside(benchCase, options, busy, resting));
+    measured[label] = await runBeside(benchCase, options, busy, resting, label);
     if (benchCase.rw.endsWith('write'))
       for (const side of options.sides) flushImage(side.imagePath);
   }

@@ -32,7 +32,7 @@ function makeSides(options: ParsedOptions, directory: string): [Side, Side] {
   return [side('a', options.a), side('b', options.b)];
 }
 
-/** A halted virtual CPU is woken by its host, at the host's leisure; a SCHED_IDLE loop keeps it up. */
+/** A halted virtual CPU waits for its host to wake it; a SCHED_IDLE loop keeps it from halting. */
 function keepAwake(cpu: number) {
   const loop = ['-i', '0', 'sh', '-c', 'while :; do :; done'];
   return start({ command: 'taskset', args: ['-c', String(cpu), 'chrt', ...loop] });
