@@ -95,9 +95,10 @@ async function runPair(
 }
 
 /**
- * Every round gets daemons of its own, started in alternating order and on alternating images. Two
- * equal programs differ for as long as they live (where their memory landed); measured over one
- * life, that luck repeated in each round and passed for a result: A/A gave 0.69 [0.62..0.74].
+ * Every round gets daemons of its own, started in alternating order and on alternating images, and
+ * so the rounds of a case lie minutes apart. With one pair for all rounds of a case, back to back,
+ * A/A of equal daemons once gave 0.69 [0.62..0.74]: rounds shared something (which of pair, image
+ * or moment was not isolated), and the spread could not show it.
  */
 async function startPair(
   options: ComparisonOptions,
