@@ -47,6 +47,7 @@ class UringEngine final : public IoEngine {
   io_uring ring_{};
   bool opened_ = false;
   bool fixedFiles_ = false;
+  uint32_t inFlight_ = 0;  // operations started and not reaped
   std::vector<Watched> watched_;
 };
 
@@ -71,7 +72,15 @@ int UringEngine::open() {
 }
 
 UringEngine::~UringEngine() {
-  if (opened_) io_uring_queue_exit(&ring_);
+  if (!opened_) return;
+  // The kernel goes on with what it has begun after the ring is closed: into memory that may be
+  // another's by then, and into an image whose lock is already given back.
+  while (inFlight_ > 0) {
+    io_uring_submit_and_wait(&ring_, 1);
+    while (reap() != nullptr) {
+    }
+  }
+  io_uring_queue_exit(&ring_);
 }
 
 int UringEngine::addFile(uint32_t index, int fd) {
@@ -90,6 +99,7 @@ io_uring_sqe* UringEngine::entry() {
 }
 
 void UringEngine::start(Operation* op) {
+  inFlight_++;
   io_uring_sqe* sqe = entry();
   const int fd = fixedFiles_ ? static_cast<int>(op->file) : op->fd;
   switch (op->code) {
@@ -147,6 +157,7 @@ Operation* UringEngine::reap() {
     } else if (tag == 0 && taken.user_data != 0) {
       auto* op = reinterpret_cast<Operation*>(taken.user_data);
       op->attemptResult = taken.res;
+      inFlight_--;
       return op;
     }
   }
