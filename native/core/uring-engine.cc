@@ -1,6 +1,8 @@
 // io_uring: operations, descriptor polls and the wait for both are one system call.
 #include <liburing.h>
 #include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -40,6 +42,7 @@ class UringEngine final : public IoEngine {
   };
 
   io_uring_sqe* entry();
+  static int checkPollable(int fd);
   void armPoll(int fd, uint32_t token);
   void onPoll(uint32_t token, const io_uring_cqe& cqe);
   bool kernelHasMore() const;
@@ -170,7 +173,21 @@ void UringEngine::armPoll(int fd, uint32_t token) {
   io_uring_sqe_set_data64(sqe, (uint64_t{token} << 2) | kPollTag);
 }
 
+// io_uring takes any descriptor and says "readable" for ever of one that knows no waiting, such as
+// a regular file: the poll ends, is armed again, and the worker spins. epoll refuses those (EPERM).
+int UringEngine::checkPollable(int fd) {
+  const int probe = epoll_create1(EPOLL_CLOEXEC);
+  if (probe < 0) return -errno;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  const int result = epoll_ctl(probe, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+  close(probe);
+  return result;
+}
+
 int UringEngine::addPoll(int fd, uint32_t token) {
+  const int refused = checkPollable(fd);
+  if (refused != 0) return refused;
   watched_.push_back({token, fd});
   armPoll(fd, token);
   // The kernel takes its own reference to the file now: the caller may close its descriptor later
