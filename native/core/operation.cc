@@ -110,7 +110,7 @@ Attempt prepareAttempt(Operation* op, BouncePool* pool) {
     if (op->bounce == nullptr) op->bounce = pool->take();
     if (op->bounce == nullptr) return Attempt::kWaitForBounce;
     const uint64_t bytes = std::min(op->remaining, kBounceBytes);
-    if (op->code == OperationCode::kWrite) copyBounced(*op, bytes, false);
+    if (op->code != OperationCode::kRead) copyBounced(*op, bytes, false);
     op->bounceSegment = {op->bounce, bytes};
     op->attemptSegments = &op->bounceSegment;
     op->attemptCount = 1;
