@@ -72,7 +72,11 @@ void advanceSegments(Operation* op, uint64_t bytes) {
 }  // namespace
 
 void Operation::reset() {
-  segments.clear();
+  if (segments.capacity() > kSegmentsKeptByOperation) {
+    std::vector<iovec>().swap(segments);
+  } else {
+    segments.clear();
+  }
   firstSegment = 0;
   bounce = nullptr;
   directAlign = 0;
