@@ -197,6 +197,7 @@ bool ThreadEngine::ready() {
 void ThreadEngine::wait(int64_t timeoutUs) {
   submit();
   if (ready()) timeoutUs = 0;
+  // epoll counts in ms.
   takeEvents(timeoutUs < 0 ? -1 : static_cast<int>((timeoutUs + 999) / 1000));
 }
 
