@@ -16,6 +16,8 @@ constexpr uint64_t kSegmentsInFlightMax = 65536;
 constexpr uint64_t kBytesInFlightMax = uint64_t{256} << 20;
 // How often a ring without a kick descriptor is looked at when nothing else happens.
 constexpr int64_t kPolledVringUs = 200;
+// 2^53: the last of the integers that a double holds without gaps.
+constexpr double kFileBytesMax = 9007199254740992.0;
 // The clock costs 20 ns, a look at the rings 2: look this often for each reading.
 constexpr int kLooksPerClock = 16;
 
@@ -31,6 +33,11 @@ inline void relaxCpu() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+// Also false for what is no number. Beyond it doubles skip integers, and the casts are undefined.
+bool isByteCount(double value) {
+  return value >= 0 && value <= kFileBytesMax;
 }
 
 uint32_t chainToken(uint32_t queue, uint16_t head) {
@@ -188,6 +195,14 @@ void DataPlane::runCommands(uint32_t count) {
   }
 }
 
+bool DataPlane::makesSense(const CommandRecord& command) const {
+  return command.code >= static_cast<uint32_t>(OperationCode::kRead) &&
+         command.code <= static_cast<uint32_t>(OperationCode::kWriteZeros) &&
+         command.file < IoEngine::kFilesMax && files_[command.file].fd >= 0 &&
+         isByteCount(command.offset) && isByteCount(command.length) &&
+         isByteCount(command.offset + command.length);
+}
+
 void DataPlane::runOperation(const CommandRecord& command) {
   if (freeOperations_.empty()) {
     operations_.push_back(std::make_unique<Operation>());
@@ -197,15 +212,19 @@ void DataPlane::runOperation(const CommandRecord& command) {
   freeOperations_.pop_back();
   op->reset();
   op->code = static_cast<OperationCode>(command.code);
-  op->file = command.file < IoEngine::kFilesMax ? command.file : 0;
+  op->chain = command.chain;
+  op->tag = command.tag;
+  op->commandFlags = command.flags;
+  if (!makesSense(command)) {
+    rejected_.push_back(op);
+    return;
+  }
+  op->file = command.file;
   op->fd = files_[op->file].fd;
   op->offset = static_cast<uint64_t>(command.offset);
   op->remaining = static_cast<uint64_t>(command.length);
   op->durable = command.flags & kCommandDurable;
   op->mode = command.mode;
-  op->chain = command.chain;
-  op->tag = command.tag;
-  op->commandFlags = command.flags;
   op->tailOffset = command.tailOffset;
   op->tailByte = command.tailByte;
   op->usedLength = command.usedLength;

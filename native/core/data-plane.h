@@ -90,6 +90,7 @@ class DataPlane {
   Vring* vring(uint32_t queue) const;
   Vring* vringOf(uint32_t chain, uint16_t* head) const;
   void runCommands(uint32_t count);
+  bool makesSense(const CommandRecord& command) const;
   void runOperation(const CommandRecord& command);
   void beginAttempt(Operation* op);
   void reap();
