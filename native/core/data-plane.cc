@@ -175,6 +175,10 @@ void DataPlane::dropReportedEvents() {
   std::copy(events + eventsReported_, events + events_, events);
   events_ -= eventsReported_;
   eventsReported_ = 0;
+  while (!lateEvents_.empty() && events_ < kEventsMax) {
+    events[events_++] = lateEvents_.back();
+    lateEvents_.pop_back();
+  }
 }
 
 uint32_t DataPlane::packTurn() {
@@ -312,8 +316,12 @@ void DataPlane::addCompletion(uint32_t chain, uint32_t tag, int result, Operatio
 }
 
 void DataPlane::addEvent(EventCode code, uint32_t queue, uint32_t detail) {
-  if (events_ == kEventsMax) return;  // 64 in one turn: the rest says nothing new
-  options_.exchange->events[events_++] = {static_cast<uint32_t>(code), queue, detail, 0};
+  const EventRecord event{static_cast<uint32_t>(code), queue, detail, 0};
+  if (events_ < kEventsMax) {
+    options_.exchange->events[events_++] = event;
+  } else {
+    lateEvents_.push_back(event);
+  }
 }
 
 void DataPlane::publish() {

@@ -126,7 +126,9 @@ class DataPlane {
   uint32_t requests_ = 0;
   uint32_t completions_ = 0;
   uint32_t events_ = 0;
-  uint32_t eventsReported_ = 0;       // those TypeScript has been told of
+  uint32_t eventsReported_ = 0;  // those TypeScript has been told of
+  std::vector<EventRecord>
+      lateEvents_;                    // for which the table had no room: at most 2 for each vring
   std::vector<Operation*> rejected_;  // commands that made no sense: results, never attempted
   bool wake_ = false;
   bool held_ = false;
