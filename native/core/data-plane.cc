@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <ctime>
 
 namespace vhost {
@@ -47,6 +48,8 @@ uint32_t chainToken(uint32_t queue, uint16_t head) {
 }  // namespace
 
 std::unique_ptr<DataPlane> DataPlane::create(const DataPlaneOptions& options, int* error) {
+  *error = options.headerBytes <= kHeaderBytesMax ? 0 : -EINVAL;
+  if (*error != 0) return nullptr;
   std::unique_ptr<IoEngine> engine =
       options.uring ? makeUringEngine(error) : makeThreadEngine(error);
   if (engine == nullptr) return nullptr;
@@ -377,7 +380,9 @@ void DataPlane::popVring(uint32_t queue, Vring* owner) {
     record->chain = chainToken(queue, head);
     record->readableBytes = chain.readableBytes;
     record->writableBytes = chain.writableBytes;
-    chain.copyOut(0, record->header, options_.headerBytes);
+    const uint64_t copied = chain.copyOut(0, record->header, options_.headerBytes);
+    // A short request shows nothing of an earlier one, perhaps another guest's (RG-049).
+    std::memset(record->header + copied, 0, kHeaderBytesMax - copied);
     owner->requests++;
   }
   if (owner->ring.poisoned()) fault = RingFault::kMemoryLost;
