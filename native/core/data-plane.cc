@@ -98,8 +98,6 @@ int DataPlane::startVring(const VringStart& start, std::shared_ptr<GuestMemory> 
     const int watched = engine_->addPoll(start.kickFd, added->pollToken);
     if (watched != 0) return watched;
     queueOfToken_[added->pollToken] = start.queue;
-  } else {
-    polledVrings_++;
   }
   vrings_[start.queue] = std::move(added);
   active_.push_back(start.queue);
@@ -130,8 +128,6 @@ int DataPlane::endVring(uint32_t queue) {
   if (found->pollToken != 0) {
     engine_->removePoll(found->kickFd, found->pollToken);
     queueOfToken_.erase(found->pollToken);
-  } else if (found->kickFd < 0) {
-    polledVrings_--;
   }
   active_.erase(std::find(active_.begin(), active_.end(), queue));
   firstActive_ = 0;
@@ -428,15 +424,17 @@ void DataPlane::sleep() {
     return;
   }
   bool more = false;
+  bool polled = false;
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
     if (held_ || !owner->popping()) continue;
+    polled |= owner->kickFd < 0;
     const bool capped = owner->ring.inFlightSegments() >= kSegmentsInFlightMax ||
                         owner->ring.inFlightBytes() >= kBytesInFlightMax;
     if (owner->ring.enableNotification() && !capped) more = true;
   }
   if (more) return;
-  engine_->wait(polledVrings_ > 0 ? kPolledVringUs : -1);
+  engine_->wait(polled ? kPolledVringUs : -1);
   spinPolicy_.observe(monotonicNs() - sinceNs);
 }
 

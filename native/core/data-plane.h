@@ -121,8 +121,7 @@ class DataPlane {
   std::vector<uint32_t> active_;                // queue indices that exist
   std::map<uint32_t, uint32_t> queueOfToken_;
   uint32_t nextToken_ = 1;
-  uint32_t firstActive_ = 0;   // rotates, so that no queue is always last
-  uint32_t polledVrings_ = 0;  // vrings without kick descriptor
+  uint32_t firstActive_ = 0;  // rotates, so that no queue is always last
   uint32_t requests_ = 0;
   uint32_t completions_ = 0;
   uint32_t events_ = 0;
