@@ -41,6 +41,11 @@ bool isByteCount(double value) {
   return value >= 0 && value <= kFileBytesMax;
 }
 
+bool capped(const SplitRing& ring) {
+  return ring.inFlightSegments() >= kSegmentsInFlightMax ||
+         ring.inFlightBytes() >= kBytesInFlightMax;
+}
+
 uint32_t chainToken(uint32_t queue, uint16_t head) {
   return queue << 16 | head;
 }
@@ -364,10 +369,7 @@ void DataPlane::popVring(uint32_t queue, Vring* owner) {
   count = std::min({count, half, kPopsPerTurnMax, kRequestsMax - requests_});
   owner->ring.disableNotification();
   for (uint32_t i = 0; i < count && fault == RingFault::kNone; i++) {
-    if (owner->ring.inFlightSegments() >= kSegmentsInFlightMax ||
-        owner->ring.inFlightBytes() >= kBytesInFlightMax) {
-      break;
-    }
+    if (capped(owner->ring)) break;
     uint16_t head = 0;
     fault = owner->ring.pop(&head);
     if (fault != RingFault::kNone) break;
@@ -407,8 +409,9 @@ bool DataPlane::anyWork() const {
   if (held_) return false;
   for (uint32_t queue : active_) {
     const Vring* owner = vrings_[queue].get();
+    if (!owner->popping() || capped(owner->ring)) continue;
     uint32_t count = 0;
-    if (owner->popping() && (owner->ring.available(&count) != RingFault::kNone || count > 0)) {
+    if (owner->ring.available(&count) != RingFault::kNone || count > 0) {
       return true;
     }
   }
@@ -429,9 +432,7 @@ void DataPlane::sleep() {
     Vring* owner = vrings_[queue].get();
     if (held_ || !owner->popping()) continue;
     polled |= owner->kickFd < 0;
-    const bool capped = owner->ring.inFlightSegments() >= kSegmentsInFlightMax ||
-                        owner->ring.inFlightBytes() >= kBytesInFlightMax;
-    if (owner->ring.enableNotification() && !capped) more = true;
+    if (owner->ring.enableNotification() && !capped(owner->ring)) more = true;
   }
   if (more) return;
   engine_->wait(polled ? kPolledVringUs : -1);
