@@ -32,10 +32,14 @@ void print(std::ostringstream& out, const T& value) {
   }
 }
 
+// std::cmp_equal takes neither truth values nor characters.
+template <typename T>
+constexpr bool isNumber =
+    std::is_integral_v<T> && !std::is_same_v<T, bool> && !std::is_same_v<T, char>;
+
 template <typename A, typename B>
 bool same(const A& a, const B& b) {
-  if constexpr (std::is_integral_v<A> && std::is_integral_v<B> && !std::is_same_v<A, bool> &&
-                !std::is_same_v<B, bool>) {
+  if constexpr (isNumber<A> && isNumber<B>) {
     return std::cmp_equal(a, b);
   } else {
     return a == b;
