@@ -71,6 +71,9 @@ DataPlane::DataPlane(const DataPlaneOptions& options, std::unique_ptr<IoEngine> 
 // The engine goes first: it waits for operations that still point into guest memory.
 DataPlane::~DataPlane() {
   engine_.reset();
+  for (const auto& op : operations_) {
+    if (op->bounce != nullptr) bounces_.give(op->bounce);
+  }
 }
 
 int DataPlane::addFile(uint32_t index, int fd, uint32_t directAlign) {
