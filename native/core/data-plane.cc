@@ -281,8 +281,8 @@ void DataPlane::reap() {
     }
     finish(op, result);
     if (bounced && !waitingForBounce_.empty()) {
-      Operation* waiting = waitingForBounce_.back();
-      waitingForBounce_.pop_back();
+      Operation* waiting = waitingForBounce_.front();
+      waitingForBounce_.pop_front();
       beginAttempt(waiting);
       again = true;
     }

@@ -4,6 +4,7 @@
 #define VHOST_CORE_DATA_PLANE_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <vector>
@@ -113,7 +114,7 @@ class DataPlane {
   std::unique_ptr<IoEngine> engine_;
   SpinPolicy spinPolicy_;
   BouncePool bounces_;
-  std::vector<Operation*> waitingForBounce_;
+  std::deque<Operation*> waitingForBounce_;  // the first to come is the first to go on
   std::vector<std::unique_ptr<Operation>> operations_;
   std::vector<Operation*> freeOperations_;
   HostFile files_[IoEngine::kFilesMax];
