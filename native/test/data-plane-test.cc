@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <thread>
@@ -63,6 +64,33 @@ TEST("BK-028: a direct file with aligned and misaligned guest buffers") {
       CHECK(rig.driver.matches(rig.data(slot), 4096, static_cast<uint8_t>(slot)));
     }
   });
+}
+
+TEST("BK-028: who waits for a bounce buffer first gets it first") {
+  Rig rig({.directAlign = 4096, .driver = {.size = 512, .memoryBytes = 4 << 20}});
+  rig.file.fill(0, rig.options.fileBytes, 1);
+  const auto post = [&](uint16_t slot) {
+    rig.post(slot, false, slot % 64 * 4096, 4096);
+    rig.driver.setDescriptor(slot * 3 + 1, {rig.data(slot) + 8, 4096, kWrite | kNext,
+                                            static_cast<uint16_t>(slot * 3 + 2)});
+  };
+  // Every command in one turn: 32 get a buffer, 68 wait.
+  std::vector<CommandRecord> all;
+  for (uint16_t slot = 0; slot < 100; slot++) post(slot);
+  while (all.size() < 100) {
+    rig.decide(rig.turn());
+    all.insert(all.end(), rig.exchange->commands, rig.exchange->commands + rig.commands);
+    rig.commands = 0;
+  }
+  std::copy(all.begin(), all.end(), rig.exchange->commands);
+  rig.commands = 100;
+  rig.serve(100);
+  const auto place = [&](uint32_t slot) {
+    return std::find_if(rig.used.begin(), rig.used.end(),
+                        [&](const Used& used) { return used.id == slot * 3; });
+  };
+  CHECK(place(32) < place(99));
+  CHECK(place(33) < place(98));
 }
 
 TEST("BK-024: a read behind the end of the file comes back as an error, with its tag") {
