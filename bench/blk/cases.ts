@@ -97,6 +97,10 @@ function spinningReads(): Shape[] {
         return { ...base, cache: 'page', mode, depth, pollUs: DEFAULT_SPIN_US, targets };
       }),
     ),
+    ...DEPTHS.map((depth): Shape => {
+      const targets = directReadTargets(depth);
+      return { ...spinning, cache: 'direct', depth, pollUs: DEFAULT_SPIN_US, targets };
+    }),
   ];
 }
 

@@ -19,6 +19,9 @@ constexpr uint64_t kBytesInFlightMax = uint64_t{256} << 20;
 constexpr int64_t kPolledVringUs = 200;
 // 2^53: the last of the integers that a double holds without gaps.
 constexpr double kFileBytesMax = 9007199254740992.0;
+// With this many operations at the disk the next completion comes soon whether we spin or sleep:
+// O_DIRECT at depth 32 lost 15 % of CPU by spinning and won nothing.
+constexpr size_t kSpinOperationsMax = 16;
 // The clock costs 20 ns, a look at the rings 2: look this often for each reading.
 constexpr int kLooksPerClock = 16;
 
@@ -428,7 +431,8 @@ bool DataPlane::anyWork() const {
 // those would never end, so they count only once something completes.
 void DataPlane::sleep() {
   const uint64_t sinceNs = monotonicNs();
-  if (spinPolicy_.worthIt() && spin(sinceNs)) {
+  const size_t operations = operations_.size() - freeOperations_.size();
+  if (operations < kSpinOperationsMax && spinPolicy_.worthIt() && spin(sinceNs)) {
     spinPolicy_.observe(monotonicNs() - sinceNs);
     return;
   }
