@@ -114,9 +114,13 @@ function expectedStages({ role, reboots = 0 }: GuestRunOptions): string[] {
   return ['format', ...Array.from({ length: reboots }, (_, index) => `verify ${index + 1}`)];
 }
 
+function saysFailed({ text }: GuestLine): boolean {
+  return text.startsWith('FAILED');
+}
+
 function judgeLines(lines: readonly GuestLine[], expected: readonly string[]): string[] {
   const texts = lines.map((line) => line.text);
-  const problems = texts.filter((text) => text.startsWith('FAILED'));
+  const problems = lines.filter(saysFailed).map((line) => line.text);
   const stages = texts.filter((text) => text.startsWith('stage ')).map((text) => text.slice(6));
   if (stages.join() !== expected.join()) {
     problems.push(`stages were [${stages.join(', ')}], not [${expected.join(', ')}]`);
@@ -153,6 +157,7 @@ export async function runGuest(options: GuestRunOptions): Promise<GuestOutcome> 
     problems.push(...machine.console.troubles.map((line) => `kernel: ${line.trim()}`));
     if (!options.backend.isRunning()) problems.push('the daemon has died');
     tail = machine.console.tail(TAIL_LINES);
+    if (lines.some(saysFailed)) break;
   }
   problems.push(...judgeLines(lines, expected));
   const seconds = (performance.now() - startedMs) / 1000;
