@@ -101,6 +101,10 @@ export class Backend {
     return this.#child.isRunning();
   }
 
+  get exited(): Promise<ChildExit> {
+    return this.#child.exited;
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.process.kill(signal);
   }

@@ -93,6 +93,7 @@ async function watch(
     Promise.race([
       ended.then(() => 'ended'),
       machine.console.troubled().then(() => 'trouble'),
+      options.backend.exited.then(() => 'trouble'),
       poweredOff.then((said) => (said ? 'ended' : 'late')),
     ]),
     limitMs,
