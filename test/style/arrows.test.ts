@@ -61,7 +61,10 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
     node: ['node:fs', 'node:os', 'node:path'],
   },
   'index.ts': { values: ['core/index.ts', 'devices'], node: [] },
-  cli: { values: ['core/index.ts', 'devices', 'commands'], packages: ['@oclif/core', 'pino', 'zod'] },
+  cli: {
+    values: ['core/index.ts', 'devices', 'commands'],
+    packages: ['@oclif/core', 'pino', 'zod'],
+  },
   commands: { values: ['cli'] },
   testing: { values: ['native', 'core', 'core/protocol', 'core/frontend'] },
 };
