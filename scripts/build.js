@@ -1,4 +1,5 @@
-// Builds the native module, the TypeScript and the bundle bin/ starts, each only when its sources changed.
+// Builds the native module, the TypeScript and the bundle that bin/ starts, each only when its
+// sources changed.
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -88,7 +89,7 @@ step(
   'TypeScript',
   'dist/.stamp',
   ['tsconfig.json', 'package.json', 'src', 'test', 'bench', 'scripts'],
-  ['dist/src/core/index.js'],
+  ['dist/src/index.js'],
   () => run('node_modules/typescript/bin/tsc', ['-p', '.']),
 );
 step(

@@ -29,6 +29,10 @@ const RANDOM_BYTES = 4096;
 const SEQUENTIAL_BYTES = 128 * 1024;
 const SEQUENTIAL_DEPTH = 8;
 const SPIN_US = 50;
+// A disk read takes longer than the cache's: the spin has to outlast it.
+const DIRECT_SPIN_US = 200;
+/** The default of `--poll-us`, and of QEMU's iothreads (poll-max-ns). */
+const DEFAULT_SPIN_US = 32;
 
 const atLeast = (metric: Metric, ratio: number): Target => ({ metric, relation: '>=', ratio });
 const atMost = (metric: Metric, ratio: number): Target => ({ metric, relation: '<=', ratio });
@@ -86,7 +90,17 @@ function spinningReads(): Shape[] {
   const spinning = { ...base, mode: 'event', pollUs: SPIN_US } as const;
   return [
     { ...spinning, cache: 'page', targets: [atMost('p50Us', 0.6)] },
-    { ...spinning, cache: 'direct', targets: [atLeast('iops', 1.2)] },
+    { ...spinning, cache: 'direct', pollUs: DIRECT_SPIN_US, targets: [atLeast('iops', 1.2)] },
+    ...(['event', 'poll'] as const).flatMap((mode) =>
+      DEPTHS.map((depth): Shape => {
+        const targets = depth === 1 ? [] : pageReadTargets(depth, 1, mode);
+        return { ...base, cache: 'page', mode, depth, pollUs: DEFAULT_SPIN_US, targets };
+      }),
+    ),
+    ...DEPTHS.map((depth): Shape => {
+      const targets = directReadTargets(depth);
+      return { ...spinning, cache: 'direct', depth, pollUs: DEFAULT_SPIN_US, targets };
+    }),
   ];
 }
 

@@ -1,4 +1,4 @@
-import { type BenchCase, groupBySetting } from './cases.js';
+import { type BenchCase, type DaemonSetting, groupBySetting } from './cases.js';
 import { dropFromPageCache, flushImage, imageIsIntact } from './image.js';
 import { type LoadSettings, runLoad } from './load-generator.js';
 import { cpuMs } from './processes.js';
@@ -29,10 +29,15 @@ async function runBeside(
   options: ComparisonOptions,
   busy: RunningDaemon,
   resting: RunningDaemon,
+  label: 'a' | 'b',
 ): Promise<Sample> {
   const before = cpuMs(resting.pid);
   const startedMs = performance.now();
-  const sample = await runLoad(benchCase, options.load, busy);
+  const sample = await runLoad(benchCase, options.load, busy).catch((error: unknown) => {
+    const message = error instanceof Error ? error.message : String(error);
+    if (!message.includes('stalled: ')) throw error;
+    throw new StallError({ label, caseName: benchCase.name, message });
+  });
   const share = (cpuMs(resting.pid) - before) / (performance.now() - startedMs);
   if (share > RESTING_CPU_SHARE_MAX) {
     const percent = (share * 100).toFixed(1);
@@ -41,23 +46,82 @@ async function runBeside(
   return sample;
 }
 
-async function runCase(
+interface Samples {
+  readonly a: Sample[];
+  readonly b: Sample[];
+}
+
+/** A run that stopped moving: reported and counted, and its round repeated on new daemons. */
+export interface Stall {
+  readonly label: 'a' | 'b';
+  readonly caseName: string;
+  readonly message: string;
+}
+
+export interface Compared {
+  readonly rows: readonly CaseRow[];
+  readonly stalls: readonly Stall[];
+}
+
+/** More than this is no longer an accident worth measuring around. */
+const STALLS_MAX = 10;
+
+class StallError extends Error {
+  readonly stall: Stall;
+  constructor(stall: Stall) {
+    super(stall.message);
+    this.stall = stall;
+  }
+}
+
+/** A and B next to each other; who goes first alternates, so that a drift favours neither side. */
+async function runPair(
   benchCase: BenchCase,
   options: ComparisonOptions,
   pair: Pair,
-): Promise<CaseRow> {
-  const samples: { a: Sample[]; b: Sample[] } = { a: [], b: [] };
-  for (let round = 0; round < options.rounds; round += 1) {
-    // Who goes first alternates, so that a steady drift of the machine favours neither side.
-    for (const turn of round % 2 === 0 ? [0, 1] : [1, 0]) {
-      const [busy, resting] = turn === 0 ? pair : [pair[1], pair[0]];
-      const sample = await runBeside(benchCase, options, busy, resting);
-      (turn === 0 ? samples.a : samples.b).push(sample);
-      const image = options.sides[turn === 0 ? 0 : 1].imagePath;
-      if (benchCase.rw.endsWith('write')) flushImage(image);
-    }
+  round: number,
+): Promise<{ a: Sample; b: Sample }> {
+  const [a, b] = pair;
+  const measured: { a?: Sample; b?: Sample } = {};
+  for (const label of round % 2 === 0 ? (['a', 'b'] as const) : (['b', 'a'] as const)) {
+    const [busy, resting] = label === 'a' ? [a, b] : [b, a];
+    measured[label] = await runBeside(benchCase, options, busy, resting, label);
+    if (benchCase.rw.endsWith('write'))
+      for (const side of options.sides) flushImage(side.imagePath);
   }
-  return caseRow(benchCase, samples.a, samples.b);
+  const { a: ofA, b: ofB } = measured;
+  if (!ofA || !ofB) throw new Error('a side was not measured');
+  return { a: ofA, b: ofB };
+}
+
+/**
+ * Every round gets daemons of its own, started in alternating order and on alternating images, and
+ * so the rounds of a case lie minutes apart. With one pair for all rounds of a case, back to back,
+ * A/A of equal daemons once gave 0.69 [0.62..0.74]: rounds shared something (which of pair, image
+ * or moment was not isolated), and the spread could not show it.
+ */
+async function startPair(
+  options: ComparisonOptions,
+  setting: DaemonSetting,
+  round: number,
+): Promise<Pair> {
+  const [a, b] = imagesOfRound(options.sides, round);
+  if (round % 2 === 0) {
+    const first = await startDaemon(a, setting, options.environment);
+    return [first, await startDaemon(b, setting, options.environment)];
+  }
+  const first = await startDaemon(b, setting, options.environment);
+  return [await startDaemon(a, setting, options.environment), first];
+}
+
+/** Swaps every second pair of rounds: independent of who starts first. */
+export function imagesOfRound(sides: readonly [Side, Side], round: number): [Side, Side] {
+  const [a, b] = sides;
+  if (round % 4 < 2) return [a, b];
+  return [
+    { ...a, imagePath: b.imagePath },
+    { ...b, imagePath: a.imagePath },
+  ];
 }
 
 /** O_DIRECT through a file with cached pages pays for coherence; the page cache must be warm. */
@@ -69,25 +133,60 @@ function prepareCache(cache: BenchCase['cache'], sides: readonly Side[]): void {
   }
 }
 
+async function compareGroup(
+  group: readonly BenchCase[],
+  setting: DaemonSetting,
+  options: ComparisonOptions,
+  stalls: Stall[],
+): Promise<CaseRow[]> {
+  const runs = group.map((benchCase) => ({ benchCase, samples: { a: [], b: [] } as Samples }));
+  for (let round = 0; round < options.rounds; round += 1) {
+    let pair = await startPair(options, setting, round);
+    for (const { benchCase, samples } of runs) {
+      while (samples.a.length <= round) {
+        try {
+          const { a, b } = await runPair(benchCase, options, pair, round);
+          samples.a.push(a);
+          samples.b.push(b);
+        } catch (error) {
+          noteStall(error, stalls, options);
+          await stopPair(pair);
+          pair = await startPair(options, setting, round);
+        }
+      }
+    }
+    await stopPair(pair);
+  }
+  return runs.map(({ benchCase, samples }) => caseRow(benchCase, samples.a, samples.b));
+}
+
+/** Anything but a stall, a data mismatch above all, ends the whole comparison. */
+function noteStall(error: unknown, stalls: Stall[], options: ComparisonOptions): void {
+  if (!(error instanceof StallError)) throw error;
+  stalls.push(error.stall);
+  options.print(`STALL of ${error.stall.label.toUpperCase()}: ${error.message}`);
+  if (stalls.length > STALLS_MAX) throw error;
+}
+
+async function stopPair(pair: Pair): Promise<void> {
+  await stopDaemon(pair[0]);
+  await stopDaemon(pair[1]);
+}
+
 export async function compareSides(
   cases: readonly BenchCase[],
   options: ComparisonOptions,
-): Promise<CaseRow[]> {
+): Promise<Compared> {
   const rows: CaseRow[] = [];
-  for (const [setting, group] of groupBySetting(cases)) {
+  const stalls: Stall[] = [];
+  for (const [name, group] of groupBySetting(cases)) {
     const [first] = group;
     if (!first) continue;
-    options.print(`# daemons: ${setting}`);
+    options.print(`# daemons: ${name}`);
     prepareCache(first.cache, options.sides);
-    const a = await startDaemon(options.sides[0], first, options.environment);
-    const b = await startDaemon(options.sides[1], first, options.environment);
-    for (const benchCase of group) {
-      const row = await runCase(benchCase, options, [a, b]);
-      options.print(formatProgress(row));
-      rows.push(row);
-    }
-    await stopDaemon(a);
-    await stopDaemon(b);
+    const compared = await compareGroup(group, first, options, stalls);
+    for (const row of compared) options.print(formatProgress(row));
+    rows.push(...compared);
   }
-  return rows;
+  return { rows, stalls };
 }

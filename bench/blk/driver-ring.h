@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <stdexcept>
+#include <string>
 
 #include "guest-memory.h"
 
@@ -65,20 +66,34 @@ class DriverRing {
   bool Publish() {
     const uint16_t before = published_;
     Cell(&available_[1]).store(next_available_, std::memory_order_release);
+    previous_ = before;
     published_ = next_available_;
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (!kicked_once_) {  // a device started at a non-zero base may not have seeded avail_event
       kicked_once_ = true;
-      return true;
+      return kicked_last_ = true;
     }
-    const uint16_t event = Cell(AvailEvent()).load(std::memory_order_relaxed);
-    return static_cast<uint16_t>(next_available_ - event - 1) <
-           static_cast<uint16_t>(next_available_ - before);
+    event_seen_ = Cell(AvailEvent()).load(std::memory_order_relaxed);
+    kicked_last_ = static_cast<uint16_t>(next_available_ - event_seen_ - 1) <
+                   static_cast<uint16_t>(next_available_ - before);
+    return kicked_last_;
   }
 
   void Kick() const {
     const uint64_t one = 1;
     if (write(kick_fd_, &one, sizeof(one)) != sizeof(one)) throw std::runtime_error("kick failed");
+  }
+
+  // For the message of a stall: tells a kick never sent from one the device did not act upon.
+  std::string Describe() const {
+    const uint16_t event = Cell(AvailEvent()).load(std::memory_order_seq_cst);
+    const auto ahead = static_cast<uint16_t>(next_available_ - event);
+    return "avail " + std::to_string(next_available_) + " previous " + std::to_string(previous_) +
+           " used " + std::to_string(ReadUsedIndex()) + " avail_event " + std::to_string(event) +
+           " (seen " + std::to_string(event_seen_) + " at publish)" +
+           (ahead - 1 < static_cast<uint16_t>(next_available_ - previous_) ? " wants"
+                                                                           : " needs no") +
+           " kick, " + (kicked_last_ ? "kicked" : "not kicked");
   }
 
   uint16_t ReadUsedIndex() const { return Cell(UsedIndex()).load(std::memory_order_acquire); }
@@ -120,6 +135,9 @@ class DriverRing {
   uint16_t last_used_ = kFirstIndex;
   uint16_t parked_ = static_cast<uint16_t>(kFirstIndex - 32768);  // first SuppressCall() writes
   bool kicked_once_ = false;
+  uint16_t previous_ = kFirstIndex;
+  uint16_t event_seen_ = kFirstIndex;
+  bool kicked_last_ = false;
 };
 
 }  // namespace bench

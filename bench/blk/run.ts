@@ -32,7 +32,7 @@ function makeSides(options: ParsedOptions, directory: string): [Side, Side] {
   return [side('a', options.a), side('b', options.b)];
 }
 
-/** A halted virtual CPU is woken by its host, at the host's leisure; a SCHED_IDLE loop keeps it up. */
+/** A halted virtual CPU waits for its host to wake it; a SCHED_IDLE loop keeps it from halting. */
 function keepAwake(cpu: number) {
   const loop = ['-i', '0', 'sh', '-c', 'while :; do :; done'];
   return start({ command: 'taskset', args: ['-c', String(cpu), 'chrt', ...loop] });
@@ -51,7 +51,7 @@ async function measure(options: ParsedOptions, directory: string, socketDirector
   const load: LoadSettings = { binary, seconds, directChains, pinCpu: options.pins?.load };
   const awake = options.keepAwake && options.pins ? Object.values(options.pins).map(keepAwake) : [];
   const cases = allCases().filter(({ name }) => options.only.test(name));
-  const rows = await compareSides(cases, { sides, environment, load, rounds, print });
+  const { rows, stalls } = await compareSides(cases, { sides, environment, load, rounds, print });
   for (const child of awake) await stop(child);
 
   const footprints: Footprint[] = [];
@@ -59,7 +59,7 @@ async function measure(options: ParsedOptions, directory: string, socketDirector
   if (options.only.test('startup')) {
     footprints.push(...(await measureStartup(sides, environment, rounds)));
   }
-  return { rows, footprints };
+  return { rows, stalls, footprints };
 }
 
 async function main(): Promise<void> {
@@ -73,15 +73,25 @@ async function main(): Promise<void> {
   process.on('exit', () => rmSync(socketDirectory, { recursive: true, force: true }));
 
   print(`# A = ${options.a}, B = ${options.b}, ${options.rounds} rounds of ${options.seconds} s`);
-  const { rows, footprints } = await measure(options, directory, socketDirectory);
+  const { rows, stalls, footprints } = await measure(options, directory, socketDirectory);
   if (rows.length > 0) print(`\n${formatTable(rows)}`);
   if (footprints.length > 0) print(`\n${footprints.map(formatFootprint).join('\n')}`);
 
   const machine = { cpu: cpus()[0]?.model, cpuCount: cpus().length, kernel: release() };
   const jsonPath = options.jsonPath ?? join(directory, 'blk.json');
-  const result = { options: { ...options, only: options.only.source }, machine, rows, footprints };
+  const result = {
+    options: { ...options, only: options.only.source },
+    machine,
+    rows,
+    stalls,
+    footprints,
+  };
   writeFileSync(jsonPath, `${JSON.stringify(result, null, 1)}\n`);
   print(`\nwritten: ${jsonPath}`);
+  if (stalls.length > 0) {
+    print(`${stalls.length} run(s) stalled and were repeated; see above`);
+    process.exitCode = 1;
+  }
 }
 
 main().catch((error: unknown) => {

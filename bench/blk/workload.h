@@ -55,6 +55,7 @@ class Workload {
 
  private:
   static constexpr int kStallTimeoutMs = 5000;  // no device is this slow: a completion was lost
+  static constexpr useconds_t kRescueUs = 200'000;
   static constexpr uint32_t kSpinsPerClockRead = 256;
 
   template <typename Done>
@@ -74,8 +75,20 @@ class Workload {
       if (spins == 0) progress_ns = NowNs();
       while (++spins % kSpinsPerClockRead != 0 && !AnyUsed()) __builtin_ia32_pause();
       if (spins % kSpinsPerClockRead == 0 && NowNs() - progress_ns > kStallTimeoutMs * 1'000'000ull)
-        throw std::runtime_error("stalled: no completion for 5 s");
+        ThrowStalled();
     }
+  }
+
+  // A spurious kick is always allowed; whether it helps says who forgot the requests.
+  [[noreturn]] void ThrowStalled() {
+    std::string message = "stalled: no completion for 5 s";
+    for (auto& queue : queues_) {
+      message += "; " + queue->ring().Describe();
+      if (queue->in_flight() > 0) queue->ring().Kick();
+    }
+    usleep(kRescueUs);
+    throw std::runtime_error(
+        message + (AnyUsed() ? "; a spurious kick revived it" : "; a spurious kick did not help"));
   }
 
   uint32_t ServiceAll(bool stopping) {
@@ -105,7 +118,7 @@ class Workload {
     if (ready < 0 && errno != EINTR) throw std::runtime_error("epoll_wait failed");
     if (ready > 0) return;
     if (AnyUsed()) throw std::runtime_error("lost call: completions wait and no call came");
-    if (ready == 0) throw std::runtime_error("stalled: no completion for 5 s");
+    if (ready == 0) ThrowStalled();
   }
 
   bool poll_;

@@ -4,6 +4,7 @@
 #define VHOST_CORE_DATA_PLANE_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <vector>
@@ -90,6 +91,7 @@ class DataPlane {
   Vring* vring(uint32_t queue) const;
   Vring* vringOf(uint32_t chain, uint16_t* head) const;
   void runCommands(uint32_t count);
+  bool makesSense(const CommandRecord& command) const;
   void runOperation(const CommandRecord& command);
   void beginAttempt(Operation* op);
   void reap();
@@ -112,7 +114,7 @@ class DataPlane {
   std::unique_ptr<IoEngine> engine_;
   SpinPolicy spinPolicy_;
   BouncePool bounces_;
-  std::vector<Operation*> waitingForBounce_;
+  std::deque<Operation*> waitingForBounce_;  // the first to come is the first to go on
   std::vector<std::unique_ptr<Operation>> operations_;
   std::vector<Operation*> freeOperations_;
   HostFile files_[IoEngine::kFilesMax];
@@ -120,12 +122,13 @@ class DataPlane {
   std::vector<uint32_t> active_;                // queue indices that exist
   std::map<uint32_t, uint32_t> queueOfToken_;
   uint32_t nextToken_ = 1;
-  uint32_t firstActive_ = 0;   // rotates, so that no queue is always last
-  uint32_t polledVrings_ = 0;  // vrings without kick descriptor
+  uint32_t firstActive_ = 0;  // rotates, so that no queue is always last
   uint32_t requests_ = 0;
   uint32_t completions_ = 0;
   uint32_t events_ = 0;
-  uint32_t eventsReported_ = 0;       // those TypeScript has been told of
+  uint32_t eventsReported_ = 0;  // those TypeScript has been told of
+  std::vector<EventRecord>
+      lateEvents_;                    // for which the table had no room: at most 2 for each vring
   std::vector<Operation*> rejected_;  // commands that made no sense: results, never attempted
   bool wake_ = false;
   bool held_ = false;

@@ -72,7 +72,11 @@ void advanceSegments(Operation* op, uint64_t bytes) {
 }  // namespace
 
 void Operation::reset() {
-  segments.clear();
+  if (segments.capacity() > kSegmentsKeptByOperation) {
+    std::vector<iovec>().swap(segments);
+  } else {
+    segments.clear();
+  }
   firstSegment = 0;
   bounce = nullptr;
   directAlign = 0;
@@ -110,7 +114,7 @@ Attempt prepareAttempt(Operation* op, BouncePool* pool) {
     if (op->bounce == nullptr) op->bounce = pool->take();
     if (op->bounce == nullptr) return Attempt::kWaitForBounce;
     const uint64_t bytes = std::min(op->remaining, kBounceBytes);
-    if (op->code == OperationCode::kWrite) copyBounced(*op, bytes, false);
+    if (op->code != OperationCode::kRead) copyBounced(*op, bytes, false);
     op->bounceSegment = {op->bounce, bytes};
     op->attemptSegments = &op->bounceSegment;
     op->attemptCount = 1;

@@ -21,6 +21,9 @@ enum class OperationCode : uint32_t {
 
 // IOV_MAX: one system call takes no more segments (BK-015).
 constexpr size_t kSegmentsPerAttemptMax = 1024;
+// A free operation keeps no more room than this: each could be made to hold the longest chain in
+// turn, a megabyte for every request a guest ever had in flight (RG-026).
+constexpr size_t kSegmentsKeptByOperation = kSegmentsPerAttemptMax;
 // One bounced attempt; a longer operation is done in several.
 constexpr uint64_t kBounceBytes = uint64_t{1} << 20;
 // Bounds what a guest with unaligned buffers can make us allocate: 32 MiB for each worker.

@@ -69,6 +69,7 @@ class ThreadEngine final : public IoEngine {
   };
 
   void work();
+  void takeEvents(int timeoutMs);
 
   int epoll_ = -1;
   int done_ = -1;
@@ -165,13 +166,16 @@ Operation* ThreadEngine::reap() {
   Operation* op = local_.pop();
   if (op != nullptr) return op;
   op = collected_.pop();
-  if (op != nullptr || !finishedAny_.load(std::memory_order_acquire)) return op;
-  {
+  if (op != nullptr) return op;
+  if (finishedAny_.load(std::memory_order_acquire)) {
     std::lock_guard<std::mutex> lock(mutex_);
     finishedAny_.store(false);
     collected_.take(&finished_);
   }
-  return collected_.pop();
+  op = collected_.pop();
+  // A worker that always has work never waits; whoever wakes it must be heard all the same.
+  if (op == nullptr) takeEvents(0);
+  return op;
 }
 
 int ThreadEngine::addPoll(int fd, uint32_t token) {
@@ -193,9 +197,12 @@ bool ThreadEngine::ready() {
 void ThreadEngine::wait(int64_t timeoutUs) {
   submit();
   if (ready()) timeoutUs = 0;
+  // epoll counts in ms.
+  takeEvents(timeoutUs < 0 ? -1 : static_cast<int>((timeoutUs + 999) / 1000));
+}
+
+void ThreadEngine::takeEvents(int timeoutMs) {
   epoll_event events[kEventsMax];
-  const int timeoutMs =
-      timeoutUs < 0 ? -1 : static_cast<int>((timeoutUs + 999) / 1000);  // epoll counts in ms
   const int count = epoll_wait(epoll_, events, kEventsMax, timeoutMs);
   for (int i = 0; i < count; i++) {
     if (events[i].data.u64 == kDoneToken) continue;

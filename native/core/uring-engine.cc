@@ -1,6 +1,8 @@
 // io_uring: operations, descriptor polls and the wait for both are one system call.
 #include <liburing.h>
 #include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -40,6 +42,7 @@ class UringEngine final : public IoEngine {
   };
 
   io_uring_sqe* entry();
+  static int checkPollable(int fd);
   void armPoll(int fd, uint32_t token);
   void onPoll(uint32_t token, const io_uring_cqe& cqe);
   bool kernelHasMore() const;
@@ -47,6 +50,7 @@ class UringEngine final : public IoEngine {
   io_uring ring_{};
   bool opened_ = false;
   bool fixedFiles_ = false;
+  uint32_t inFlight_ = 0;  // operations started and not reaped
   std::vector<Watched> watched_;
 };
 
@@ -71,7 +75,15 @@ int UringEngine::open() {
 }
 
 UringEngine::~UringEngine() {
-  if (opened_) io_uring_queue_exit(&ring_);
+  if (!opened_) return;
+  // The kernel goes on with what it has begun after the ring is closed: into memory that may be
+  // another's by then, and into an image whose lock is already given back.
+  while (inFlight_ > 0) {
+    io_uring_submit_and_wait(&ring_, 1);
+    while (reap() != nullptr) {
+    }
+  }
+  io_uring_queue_exit(&ring_);
 }
 
 int UringEngine::addFile(uint32_t index, int fd) {
@@ -90,6 +102,7 @@ io_uring_sqe* UringEngine::entry() {
 }
 
 void UringEngine::start(Operation* op) {
+  inFlight_++;
   io_uring_sqe* sqe = entry();
   const int fd = fixedFiles_ ? static_cast<int>(op->file) : op->fd;
   switch (op->code) {
@@ -147,6 +160,7 @@ Operation* UringEngine::reap() {
     } else if (tag == 0 && taken.user_data != 0) {
       auto* op = reinterpret_cast<Operation*>(taken.user_data);
       op->attemptResult = taken.res;
+      inFlight_--;
       return op;
     }
   }
@@ -159,7 +173,21 @@ void UringEngine::armPoll(int fd, uint32_t token) {
   io_uring_sqe_set_data64(sqe, (uint64_t{token} << 2) | kPollTag);
 }
 
+// io_uring takes any descriptor and says "readable" for ever of one that knows no waiting, such as
+// a regular file: the poll ends, is armed again, and the worker spins. epoll refuses those (EPERM).
+int UringEngine::checkPollable(int fd) {
+  const int probe = epoll_create1(EPOLL_CLOEXEC);
+  if (probe < 0) return -errno;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  const int result = epoll_ctl(probe, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+  close(probe);
+  return result;
+}
+
 int UringEngine::addPoll(int fd, uint32_t token) {
+  const int refused = checkPollable(fd);
+  if (refused != 0) return refused;
   watched_.push_back({token, fd});
   armPoll(fd, token);
   // The kernel takes its own reference to the file now: the caller may close its descriptor later

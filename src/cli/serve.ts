@@ -25,7 +25,7 @@ export interface ServeOptions {
   readonly onReload?: () => void;
 }
 
-/** A drain that hangs must not keep a service manager waiting: its limit is 90 s, ours is shorter. */
+/** A drain that hangs must not keep a service manager waiting: its limit is 90 s, ours less. */
 const STOP_TIMEOUT_MS = 10_000;
 
 /** Serves until a signal or the end of the listener. */

@@ -43,11 +43,12 @@ export const memTableCodec: PayloadCodec<MemTable> = {
   decode(bytes) {
     const view = payloadView(bytes, TABLE_LENGTHS);
     const count = view.getUint32(0, true);
-    // Bound the count before it is multiplied (CS-070), then let it agree with the length.
+    // Bound the count before it is multiplied (CS-070).
     if (count > MEM_TABLE_REGIONS_MAX) {
       throw new VhostUserError('PAYLOAD_VALUE', `${count} memory regions`);
     }
-    if (bytes.byteLength !== tableBytes(count)) {
+    // User-mode Linux always sends room for two and says how many it used: more is legal, less not.
+    if (bytes.byteLength < tableBytes(count)) {
       throw payloadSizeError(bytes.byteLength, `${tableBytes(count)} for ${count} regions`);
     }
     const regions = Array.from({ length: count }, (_, i) => REGION.read(view, tableBytes(i)));

@@ -18,7 +18,7 @@ t.test('vhost-ts', async (t) => {
     ...flags,
   ]);
   const plain = daemonCommand(own, { cache: 'page', queues: 1, pollUs: 0 }, place).args;
-  t.same(plain.slice(-2), ['--num-queues', '1'], 'defaults are left alone');
+  t.same(plain.slice(-4), ['--num-queues', '1', '--poll-us', '0'], 'no spin unless asked');
   const other = parseDaemonKind('vhost-ts:/other/bin.js', '/own/bin.js');
   t.equal(daemonCommand(other, setting, place).args[0], '/other/bin.js');
 });

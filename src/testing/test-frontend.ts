@@ -1,0 +1,167 @@
+// A front-end for tests: negotiates as QEMU does, shares memory, sets up rings, waits for calls.
+
+import {
+  DriverRing,
+  type DriverRingOptions,
+  SharedMemory,
+  VhostUserFrontend,
+} from '../core/frontend/index.js';
+import {
+  hasFeature,
+  VHOST_USER_F_PROTOCOL_FEATURES,
+  VIRTIO_F_RING_EVENT_IDX,
+} from '../core/protocol/index.js';
+import { check, native, READABLE, type Watcher } from '../native/index.js';
+
+export interface TestFrontendOptions {
+  readonly socket: string;
+  readonly queues?: number;
+  readonly queueSize?: number;
+  /** First index of every ring; odd on purpose, so that indices wrap in ordinary tests. */
+  readonly base?: number;
+  readonly memoryBytes?: number;
+  /** Feature bits not to take. */
+  readonly withoutFeatures?: bigint;
+  readonly withoutProtocolFeatures?: bigint;
+}
+
+const DEFAULT_QUEUE_SIZE = 128;
+const DEFAULT_BASE = 65_500;
+const DEFAULT_MEMORY_BYTES = 32 << 20;
+const CALL_TIMEOUT_MS = 20_000;
+
+/** One ring with its three descriptors. */
+export class TestQueue {
+  readonly index: number;
+  readonly ring: DriverRing;
+  readonly kickFd = check('eventfd', native.eventfdCreate(0));
+  readonly callFd = check('eventfd', native.eventfdCreate(0));
+  readonly errFd = check('eventfd', native.eventfdCreate(0));
+
+  constructor(memory: SharedMemory, index: number, options: DriverRingOptions) {
+    this.index = index;
+    this.ring = new DriverRing(memory, options);
+  }
+
+  kick(): void {
+    native.eventfdSignal(this.kickFd);
+  }
+
+  /** Waits for the device to signal a descriptor; false after the limit. */
+  async signalled(fd: number, timeoutMs = CALL_TIMEOUT_MS): Promise<boolean> {
+    if (native.eventfdRead(fd) > 0) {
+      return true;
+    }
+    let watcher: Watcher | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      watcher = new native.Watcher(fd, () => resolve());
+      watcher.watch(READABLE);
+      timer = setTimeout(resolve, timeoutMs);
+    });
+    clearTimeout(timer);
+    watcher?.close();
+    return native.eventfdRead(fd) > 0;
+  }
+
+  close(): void {
+    for (const fd of [this.kickFd, this.callFd, this.errFd]) {
+      native.fdClose(fd);
+    }
+  }
+}
+
+export class TestFrontend {
+  readonly frontend: VhostUserFrontend;
+  readonly memory: SharedMemory;
+  readonly queues: TestQueue[] = [];
+  features = 0n;
+  readonly #options: TestFrontendOptions;
+
+  constructor(options: TestFrontendOptions) {
+    this.#options = options;
+    this.frontend = VhostUserFrontend.connect(options.socket);
+    this.memory = new SharedMemory({ sizeBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES });
+  }
+
+  /** Connected, negotiated, rings running. */
+  static async start(options: TestFrontendOptions): Promise<TestFrontend> {
+    const started = new TestFrontend(options);
+    await started.negotiate();
+    await started.startQueues();
+    return started;
+  }
+
+  /** Features and memory, as QEMU orders them. */
+  async negotiate(): Promise<void> {
+    const { frontend } = this;
+    const offered = await frontend.getFeatures();
+    const protocol = await frontend.getProtocolFeatures();
+    await frontend.setProtocolFeatures(protocol & ~(this.#options.withoutProtocolFeatures ?? 0n));
+    await frontend.setOwner();
+    this.features = offered & ~(this.#options.withoutFeatures ?? 0n);
+    await frontend.setFeatures(this.features);
+    await frontend.setMemTable([this.memory.region], [this.memory.fd]);
+  }
+
+  async startQueues(): Promise<void> {
+    const { queues = 1, queueSize = DEFAULT_QUEUE_SIZE, base = DEFAULT_BASE } = this.#options;
+    const eventIdx = hasFeature(this.features, VIRTIO_F_RING_EVENT_IDX);
+    for (let index = 0; index < queues; index++) {
+      const queue = new TestQueue(this.memory, index, { size: queueSize, base, eventIdx });
+      this.queues.push(queue);
+      await this.startQueue(queue, base);
+    }
+    if (hasFeature(this.features, VHOST_USER_F_PROTOCOL_FEATURES)) {
+      for (const { index } of this.queues) {
+        await this.frontend.setVringEnable(index, true);
+      }
+    }
+  }
+
+  /** Hands one ring to the back-end, starting at an avail index. */
+  async startQueue(queue: TestQueue, base: number): Promise<void> {
+    const { frontend, memory } = this;
+    const { index, ring } = queue;
+    await frontend.setVringNum(index, ring.size);
+    await frontend.setVringBase(index, base);
+    await frontend.setVringAddr({
+      index,
+      flags: 0,
+      descriptorAddress: memory.userAddress(ring.descriptorOffset),
+      availableAddress: memory.userAddress(ring.availOffset),
+      usedAddress: memory.userAddress(ring.usedOffset),
+      logAddress: 0n,
+    });
+    await frontend.setVringErr(index, queue.errFd);
+    await frontend.setVringCall(index, queue.callFd);
+    await frontend.setVringKick(index, queue.kickFd);
+    // SET_VRING_CALL is answered with one call (protocol trap 6.2): it is not for a request.
+    native.eventfdRead(queue.callFd);
+  }
+
+  queue(index: number): TestQueue {
+    const found = this.queues[index];
+    if (found === undefined) {
+      throw new RangeError(`there is no queue ${index}`);
+    }
+    return found;
+  }
+
+  /** Stops all rings; the avail indices they ended at. */
+  async stopQueues(): Promise<number[]> {
+    const bases: number[] = [];
+    for (const { index } of this.queues) {
+      bases.push(await this.frontend.getVringBase(index));
+    }
+    return bases;
+  }
+
+  close(): void {
+    this.frontend.close();
+    for (const queue of this.queues) {
+      queue.close();
+    }
+    this.memory.close();
+  }
+}

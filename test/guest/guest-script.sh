@@ -1,0 +1,242 @@
+#!/bin/sh
+# PID 1 of the test guest, under QEMU and under User-mode Linux alike (busybox ash).
+#
+# It tells the host what happens in lines that start with "GUEST ":
+#   GUEST stage NAME [N]   GUEST fact NAME VALUE   GUEST mark NAME   GUEST ok NAME
+#   GUEST FAILED NAME      GUEST end reboot|poweroff
+#
+# Parameters come on the kernel command line as key=value without a dot: the kernel puts those
+# into the environment of PID 1.
+#   vt_role      disk (format at first sight, verify afterwards) | readonly | probe
+#   vt_boots     the verify stage that powers off; those before it reboot
+#   vt_fill_mib  how much to write into files
+#   vt_part_mib  length of the partition; vt_raw_mib: where the area beyond it starts
+#   vt_end       reboot | poweroff: how a stage ends that is not the last
+
+: "${vt_role:=disk}" "${vt_boots:=1}" "${vt_fill_mib:=16}" "${vt_part_mib:=64}"
+: "${vt_raw_mib:=72}" "${vt_end:=reboot}"
+disk=/dev/vda
+part=/dev/vda1
+files=/mnt/files
+mib=1048576
+# By its bare name ash would run busybox's own applet, which cannot write zeroes.
+blkdiscard=/bin/blkdiscard
+export PATH=/bin
+umask 022
+
+say() { echo "GUEST $*"; }
+
+finish() {
+  say "end $1"
+  sync
+  "$1" -f
+  sleep 60
+}
+
+failed() {
+  say "FAILED $*"
+  dmesg | tail -n 20
+  finish poweroff
+}
+
+# check NAME COMMAND...: silent when it works, everything it said when it does not.
+check() {
+  name=$1
+  shift
+  "$@" >/tmp/check.log 2>&1 || { cat /tmp/check.log; failed "$name"; }
+  say "ok $name"
+}
+
+# refused NAME COMMAND...: the command must fail.
+refused() {
+  name=$1
+  shift
+  "$@" >/tmp/check.log 2>&1 && failed "$name: was not refused"
+  say "ok $name"
+}
+
+wait_for() {
+  tries=0
+  until [ -b "$1" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -gt 100 ] && failed "no $1"
+    usleep 50000
+  done
+}
+
+start_up() {
+  mkdir -p /proc /sys /dev /tmp /mnt
+  mount -t proc proc /proc
+  mount -t sysfs sysfs /sys
+  mount -t devtmpfs dev /dev 2>/dev/null
+  mount -t tmpfs tmp /tmp
+  while read -r module; do
+    insmod "/modules/$module" || failed "insmod $module"
+  done </modules/order
+  say "ok boot"
+}
+
+attribute() { say "fact $1 $(cat "/sys/block/vda/$2" 2>/dev/null)"; }
+
+report_disk() {
+  wait_for "$disk"
+  attribute serial serial
+  attribute sectors size
+  attribute block-size queue/logical_block_size
+  attribute read-only ro
+  attribute write-cache queue/write_cache
+  attribute discard-max-bytes queue/discard_max_bytes
+  attribute write-zeroes-max-bytes queue/write_zeroes_max_bytes
+  say "fact queues $(ls /sys/block/vda/mq | wc -l)"
+  say "fact cpus $(nproc)"
+}
+
+make_partition() {
+  block=$(cat /sys/block/vda/queue/logical_block_size)
+  first=$((mib / block))
+  last=$((first + vt_part_mib * mib / block - 1))
+  printf 'o\nn\np\n1\n%s\n%s\nw\n' "$first" "$last" | fdisk -u -b "$block" "$disk"
+  wait_for "$part"
+  [ "$(cat /sys/block/vda/vda1/size)" = "$((vt_part_mib * 2048))" ]
+}
+
+drop_caches() {
+  sync
+  echo 3 >/proc/sys/vm/drop_caches
+}
+
+# One writer to a CPU: a CPU has a queue of its own, so every queue gets its share.
+fill_one() {
+  dir=$files/$2
+  mkdir -p "$dir" &&
+    taskset -c "$1" dd if=/dev/urandom of="$dir/random" bs=64k count="$3" &&
+    taskset -c "$1" dd if=/dev/zero of="$dir/zero" bs=64k count="$(($3 / 3))" &&
+    dmesg >"$dir/text" &&
+    sync "$dir/random" "$dir/zero" "$dir/text" &&
+    (cd "$dir" && sha256sum random zero text >list) && sync "$dir/list" && return 0
+  touch /tmp/parallel-failed
+}
+
+# Written, synced and listed while the caches still hold what was meant to be written.
+fill() {
+  cpus=$(nproc)
+  # 64 KiB units; random is three quarters, zero a quarter.
+  units=$((vt_fill_mib * 12 / cpus))
+  cpu=0
+  rm -f /tmp/parallel-failed
+  while [ "$cpu" -lt "$cpus" ]; do
+    fill_one "$cpu" "$1-$cpu" "$units" &
+    cpu=$((cpu + 1))
+  done
+  wait
+  [ ! -e /tmp/parallel-failed ]
+}
+
+verify_one() {
+  cd "$2" && taskset -c "$1" sha256sum -c list >"/tmp/verify-$1" 2>&1 && return 0
+  cat "/tmp/verify-$1"
+  touch /tmp/parallel-failed
+}
+
+verify() {
+  cpus=$(nproc)
+  cpu=0
+  rm -f /tmp/parallel-failed
+  for dir in "$files"/*; do
+    verify_one "$((cpu % cpus))" "$dir" &
+    cpu=$((cpu + 1))
+  done
+  wait
+  [ "$cpu" -gt 0 ] && [ ! -e /tmp/parallel-failed ]
+}
+
+small_synced_writes() {
+  count=0
+  while [ "$count" -lt 20 ]; do
+    dd if=/dev/urandom of="$files/../small" bs=4k count=1 seek="$count" conv=notrunc,fsync ||
+      return 1
+    count=$((count + 1))
+  done
+}
+
+read_raw() { dd if="$disk" bs=1M skip="$(($1 + vt_raw_mib))" count=1 iflag=direct 2>/dev/null; }
+sha_of() { sha256sum | cut -d ' ' -f 1; }
+
+# Four raw MiB beyond the partition: kept, discarded, zeroed, kept. The host compares the two kept
+# ones and the zeroed one with the image file.
+raw_area() {
+  dd if=/dev/urandom of="$disk" bs=1M seek="$vt_raw_mib" count=4 conv=fsync || return 1
+  drop_caches
+  kept=$(read_raw 0 | sha_of)
+  tail=$(read_raw 3 | sha_of)
+  if [ "$(cat /sys/block/vda/queue/discard_max_bytes)" -gt 0 ]; then
+    "$blkdiscard" -f -o "$(((vt_raw_mib + 1) * mib))" -l "$mib" "$disk" || return 1
+  fi
+  "$blkdiscard" -f -z -o "$(((vt_raw_mib + 2) * mib))" -l "$mib" "$disk" || return 1
+  drop_caches
+  [ "$(read_raw 0 | sha_of)" = "$kept" ] && [ "$(read_raw 3 | sha_of)" = "$tail" ] || return 1
+  [ "$(read_raw 2 | sha_of)" = "$(dd if=/dev/zero bs=1M count=1 2>/dev/null | sha_of)" ]
+}
+
+trim() {
+  [ "$(cat /sys/block/vda/queue/discard_max_bytes)" = 0 ] || fstrim -v /mnt
+}
+
+format_stage() {
+  say "stage format"
+  check partition make_partition
+  check mkfs mkfs.ext4 -q -F -E nodiscard "$part"
+  check mount mount -t ext4 "$part" /mnt
+  say "mark io"
+  check fill fill boot-0
+  drop_caches
+  check checksums verify
+  check small-synced-writes small_synced_writes
+  check trim trim
+  echo 0 >/mnt/boots
+  check unmount umount /mnt
+  # After the unmount, when nothing but this test writes.
+  check raw-area raw_area
+  say "fact raw-sha256-first $kept"
+  say "fact raw-sha256-last $tail"
+}
+
+verify_stage() {
+  check mount mount -t ext4 "$part" /mnt
+  stage=$(($(cat /mnt/boots) + 1))
+  say "stage verify $stage"
+  check checksums verify
+  say "fact files $(find /mnt/files -type f | wc -l)"
+  vt_fill_mib=$(((vt_fill_mib + 3) / 4))
+  check fill fill "boot-$stage"
+  check small-synced-writes small_synced_writes
+  echo "$stage" >/mnt/boots
+  check unmount umount /mnt
+  check fsck e2fsck -f -n "$part"
+  [ "$stage" -ge "$vt_boots" ] && vt_end=poweroff
+}
+
+readonly_stage() {
+  say "stage readonly"
+  vt_end=poweroff
+  [ "$(cat /sys/block/vda/ro)" = 1 ] || failed "disk is not read-only"
+  check mount mount -t ext4 -o ro "$part" /mnt
+  check checksums verify
+  check unmount umount /mnt
+  refused write-refused dd if=/dev/zero of="$disk" bs=4k count=1 conv=fsync
+  refused discard-refused "$blkdiscard" -f -o "$((vt_raw_mib * mib))" -l "$mib" "$disk"
+}
+
+start_up
+if [ "$vt_role" = probe ]; then
+  finish poweroff
+fi
+report_disk
+if [ "$vt_role" = readonly ]; then
+  readonly_stage
+elif [ -b "$part" ]; then
+  verify_stage
+else
+  format_stage
+fi
+finish "$vt_end"

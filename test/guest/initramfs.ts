@@ -1,0 +1,82 @@
+// The guest's whole userland in one archive: busybox, the file system tools with their shared
+// libraries, the kernel modules and the guest script.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+import { CpioArchive } from './cpio.js';
+import { modulesInLoadOrder } from './kernel-modules.js';
+import type { GuestKernel } from './kernels.js';
+import { checkoutDir, findProgram, guestCacheDir } from './kernels.js';
+
+/** busybox has no mkfs.ext4, no e2fsck, and its blkdiscard cannot write zeroes. */
+const HOST_PROGRAMS = ['mkfs.ext4', 'e2fsck', 'blkdiscard'];
+
+function output(program: string, args: readonly string[]): string {
+  const result = spawnSync(program, args, { encoding: 'utf8' });
+  if (result.status !== 0) {
+    throw new Error(`${program} ${args.join(' ')}: ${result.error?.message ?? result.stderr}`);
+  }
+  return result.stdout;
+}
+
+function requiredProgram(name: string): string {
+  const path = findProgram(name);
+  if (path === undefined) throw new Error(`no ${name}: run "npm run setup"`);
+  return path;
+}
+
+/** Shared libraries and the loader, as ldd(1) prints them: "name => path (addr)" or "path (addr)". */
+function sharedLibraries(programPath: string): string[] {
+  return output('ldd', [programPath])
+    .split('\n')
+    .map((line) => /(\/\S+) \(0x/.exec(line)?.[1])
+    .filter((path) => path !== undefined);
+}
+
+function addPrograms(archive: CpioArchive): void {
+  const busybox = requiredProgram('busybox');
+  archive.file('bin/busybox', readFileSync(busybox));
+  const applets = output(busybox, ['--list']).split('\n');
+  for (const applet of applets) {
+    if (applet === '' || applet === 'busybox' || HOST_PROGRAMS.includes(applet)) continue;
+    archive.link(`bin/${applet}`, 'busybox');
+  }
+  const programs = HOST_PROGRAMS.map(requiredProgram);
+  for (const path of programs) archive.file(`bin/${basename(path)}`, readFileSync(path));
+  for (const path of new Set(programs.flatMap(sharedLibraries))) {
+    archive.file(path, readFileSync(path));
+  }
+}
+
+function addModules(archive: CpioArchive, kernel: GuestKernel): void {
+  const modules = modulesInLoadOrder(kernel);
+  for (const path of modules) archive.file(`modules/${basename(path)}`, readFileSync(path));
+  const order = modules.map((path) => `${basename(path)}\n`).join('');
+  archive.file('modules/order', Buffer.from(order), 0o644);
+}
+
+/**
+ * Returns the path of the archive, built anew only when one of its parts has changed. It is not
+ * compressed: unpacking gzip under TCG takes longer than handing over the bytes.
+ */
+export function buildInitramfs(kernel: GuestKernel): string {
+  const archive = new CpioArchive();
+  const script = readFileSync(join(checkoutDir(), 'test', 'guest', 'guest-script.sh'));
+  for (const dir of ['dev', 'etc', 'mnt', 'proc', 'sys', 'tmp']) archive.directory(dir);
+  // The kernel opens the console for PID 1 before anything could mount /dev.
+  archive.characterDevice('dev/console', 5, 1).file('init', script);
+  addPrograms(archive);
+  addModules(archive, kernel);
+  const bytes = archive.finish();
+  const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  const path = join(guestCacheDir(), `initramfs-${hash}.cpio`);
+  if (!existsSync(path)) {
+    mkdirSync(guestCacheDir(), { recursive: true });
+    const partial = `${path}.${process.pid}`;
+    writeFileSync(partial, bytes);
+    renameSync(partial, path);
+  }
+  return path;
+}

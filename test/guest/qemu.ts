@@ -1,0 +1,88 @@
+// A guest under QEMU with its disk behind a vhost-user socket.
+import { spawnTracked, within } from './children.js';
+import type { Machine } from './console.js';
+import { GuestConsole } from './console.js';
+import { buildInitramfs } from './initramfs.js';
+import { findQemuKernel } from './kernels.js';
+
+export type Accelerator = 'tcg' | 'kvm';
+
+export interface QemuOptions {
+  /** Without a socket the guest has no disk. */
+  readonly socketPath?: string;
+  readonly numQueues: number;
+  /** key=value for the guest script, handed over on the kernel command line. */
+  readonly parameters: Readonly<Record<string, string | number>>;
+  readonly accelerator: Accelerator;
+}
+
+const MEMORY_MIB = 256;
+// A healthy KVM guest boots in one second; a device that only pretends hangs for good.
+const KVM_PROBE_MS = 8000;
+// A process in uninterruptible sleep outlives SIGKILL: do not wait for it for ever.
+const KILL_WAIT_MS = 2000;
+
+export function kernelCommandLine(parameters: QemuOptions['parameters']): string {
+  return Object.entries(parameters)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ');
+}
+
+function diskArguments(socketPath: string, numQueues: number): string[] {
+  return [
+    ...['-chardev', `socket,id=disk,path=${socketPath}`],
+    ...['-device', `vhost-user-blk-pci,chardev=disk,num-queues=${numQueues}`],
+  ];
+}
+
+export function startQemu(options: QemuOptions): Machine {
+  const kernel = findQemuKernel();
+  if (kernel === undefined) throw new Error('no guest kernel: run "npm run setup"');
+  // loglevel=4: errors reach the console, the kernel's chatter does not slow the guest down.
+  const append = `console=ttyS0 loglevel=4 mitigations=off ${kernelCommandLine(options.parameters)}`;
+  const child = spawnTracked(
+    'qemu-system-x86_64',
+    [
+      ...['-M', `q35,accel=${options.accelerator}`, '-cpu', 'max', '-m', `${MEMORY_MIB}M`],
+      // virtio_blk uses no more queues than the guest has processors.
+      ...['-smp', `${options.numQueues}`, '-nodefaults', '-display', 'none', '-serial', 'stdio'],
+      // Guest memory the back-end can map.
+      ...['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
+      ...['-numa', 'node,memdev=mem'],
+      ...(options.socketPath === undefined
+        ? []
+        : diskArguments(options.socketPath, options.numQueues)),
+      ...['-kernel', kernel.imagePath, '-initrd', buildInitramfs(kernel), '-append', append],
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  const console = new GuestConsole([child.process.stdout, child.process.stderr]);
+  return { console, child, title: `QEMU (${options.accelerator})` };
+}
+
+async function kvmBoots(): Promise<boolean> {
+  const machine = startQemu({
+    numQueues: 1,
+    parameters: { vt_role: 'probe' },
+    accelerator: 'kvm',
+  });
+  const said = machine.console.waitFor('ok boot', KVM_PROBE_MS);
+  const booted = await Promise.race([said, machine.child.exited.then(() => false)]);
+  machine.child.kill();
+  await within(machine.child.exited, KILL_WAIT_MS);
+  return booted;
+}
+
+let chosen: Promise<Accelerator> | undefined;
+
+/**
+ * TCG, unless VHOST_TS_ACCEL=kvm asks for more and a guest has really booted: there are
+ * paravirtual /dev/kvm that open, take every call and then hang an ordinary kernel.
+ */
+export function chooseAccelerator(): Promise<Accelerator> {
+  chosen ??=
+    process.env.VHOST_TS_ACCEL === 'kvm'
+      ? kvmBoots().then((boots) => (boots ? 'kvm' : 'tcg'))
+      : Promise.resolve('tcg');
+  return chosen;
+}

@@ -1,0 +1,43 @@
+// The same guest under User-mode Linux: a second real driver, with habits of its own.
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+
+import { spawnTracked } from './children.js';
+import type { Machine } from './console.js';
+import { GuestConsole } from './console.js';
+import { buildInitramfs } from './initramfs.js';
+import { findUmlKernel } from './kernels.js';
+import { kernelCommandLine } from './qemu.js';
+
+const MEMORY_MIB = 192;
+const VIRTIO_ID_BLOCK = 2;
+const SHARED_MEMORY_DIR = '/dev/shm';
+
+export interface UmlOptions {
+  readonly socketPath: string;
+  readonly parameters: Readonly<Record<string, string | number>>;
+}
+
+export function startUml({ socketPath, parameters }: UmlOptions): Machine {
+  const kernel = findUmlKernel();
+  if (kernel === undefined) throw new Error('no User-mode Linux: run "npm run setup"');
+  const child = spawnTracked(
+    kernel.imagePath,
+    [
+      ...[`mem=${MEMORY_MIB}M`, `initrd=${buildInitramfs(kernel)}`, 'con=null', 'con0=fd:0,fd:1'],
+      ...[`virtio_uml.device=${socketPath}:${VIRTIO_ID_BLOCK}`, 'loglevel=4'],
+      ...kernelCommandLine(parameters).split(' '),
+    ],
+    {
+      // An open pipe for input: at end of file the console would be closed.
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // Guest memory is a deleted file in TMPDIR.
+      env: {
+        ...process.env,
+        TMPDIR: existsSync(SHARED_MEMORY_DIR) ? SHARED_MEMORY_DIR : tmpdir(),
+      },
+    },
+  );
+  const console = new GuestConsole([child.process.stdout, child.process.stderr]);
+  return { console, child, title: 'User-mode Linux' };
+}
