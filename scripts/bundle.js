@@ -1,5 +1,5 @@
-// Bundles what runs when a command is started into dist/bundle: a few files load in half the
-// time that some two hundred modules take. Help, version and the library stay unbundled. Also writes the
+// Bundles what runs when a command is started into dist/bundle: a few files load in half the time
+// that some two hundred modules take. Help, version and the library stay unbundled. Also writes the
 // manifest from which oclif renders the help.
 
 import { rmSync, writeFileSync } from 'node:fs';
