@@ -108,8 +108,9 @@ export abstract class BaseCommand extends Command {
   #errorLine(sentence: string, code: number): string {
     const device = this.id ?? '';
     const at = this.argv.indexOf('--log-format');
-    const json = this.argv.includes('--log-format=json') || this.argv[at + 1] === 'json';
-    return json && at + 1 < this.argv.length
+    const json =
+      this.argv.includes('--log-format=json') || (at >= 0 && this.argv[at + 1] === 'json');
+    return json
       ? `${JSON.stringify({ level: PINO_ERROR, name: device, exitCode: code, msg: sentence })}\n`
       : `vhost-ts ${device}: ${sentence}\n`;
   }

@@ -76,6 +76,10 @@ export default class Blk extends BaseCommand {
     if ((flags.socket === undefined) === (flags.fd === undefined)) {
       throw new UserError('usage', 'give either --socket PATH or --fd N');
     }
+    if (flags.socket === '') {
+      // The kernel would take it for "any abstract name".
+      throw new UserError('usage', '--socket is empty');
+    }
     if (flags['print-qemu-args']) {
       this.#printQemuArgs(flags.socket, flags['num-queues']);
       return;
