@@ -320,6 +320,7 @@ t.test('LF-012: a handler that throws stops its queues, not the worker', async (
     t.same(rig.counts, counts, 'nothing more reaches it');
     t.equal(ring.usedIndex, 0, 'the driver sees no promise');
     t.equal(rig.ask({ kind: 'deviceMessage', message: 'x' }), 0, 'the worker answers');
+    t.ok(rig.ask({ kind: 'stopVring', queue: 0 }) >= 0, 'chains it kept hold up no stop');
   }
 });
 
