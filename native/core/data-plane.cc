@@ -134,7 +134,7 @@ void DataPlane::drainVring(uint32_t queue) {
 int DataPlane::endVring(uint32_t queue) {
   Vring* found = vring(queue);
   if (found == nullptr) return -ENOENT;
-  if (found->ring.inFlightCount() > 0) return -EBUSY;
+  if (inFlight(queue) > 0) return -EBUSY;
   const int base = found->ring.nextAvail();
   if (found->pollToken != 0) {
     engine_->removePoll(found->kickFd, found->pollToken);
@@ -146,14 +146,23 @@ int DataPlane::endVring(uint32_t queue) {
   return base;
 }
 
+// A device that failed completes nothing any more: of its queues only operations count, which still
+// point into guest memory.
 uint32_t DataPlane::inFlight(uint32_t queue) const {
   const Vring* found = vring(queue);
-  return found == nullptr ? 0 : found->ring.inFlightCount();
+  if (found == nullptr) return 0;
+  return found->fault == RingFault::kHandler ? operationsOf(queue) : found->ring.inFlightCount();
+}
+
+uint32_t DataPlane::operationsOf(uint32_t queue) const {
+  return static_cast<uint32_t>(std::count_if(
+      operations_.begin(), operations_.end(),
+      [queue](const auto& op) { return op->chain != kNoChain && op->chain >> 16 == queue; }));
 }
 
 uint32_t DataPlane::inFlightTotal() const {
   uint32_t total = 0;
-  for (uint32_t queue : active_) total += vrings_[queue]->ring.inFlightCount();
+  for (uint32_t queue : active_) total += inFlight(queue);
   return total;
 }
 
@@ -175,8 +184,17 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
     publish();
     if (!held_) popAll();
     if (requests_ + completions_ + events_ > 0 || wake_ || !mayBlock) return packTurn();
+    if (quiesced()) return packTurn();
     sleep();
   }
+}
+
+// Somebody waits for the last request to go, and it left no record behind: most complete natively.
+bool DataPlane::quiesced() const {
+  if (held_) return inFlightTotal() == 0;
+  return std::any_of(active_.begin(), active_.end(), [this](uint32_t queue) {
+    return vrings_[queue]->draining && inFlight(queue) == 0;
+  });
 }
 
 // Events also arise between turns (a ring lost by a memory change); those are kept.
@@ -305,6 +323,7 @@ void DataPlane::finish(Operation* op, int result) {
   if (result != 0 || (op->commandFlags & kCommandNotify)) {
     addCompletion(op->chain, op->tag, result, op->code);
   }
+  op->chain = kNoChain;
   freeOperations_.push_back(op);
 }
 

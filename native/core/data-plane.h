@@ -66,7 +66,8 @@ class DataPlane {
   void changeMemory(const std::shared_ptr<GuestMemory>& memory);
 
   // One turn: run commands, finish what is done, tell the driver, pop what is new. Without any of
-  // that it sleeps (mayBlock) until there is something. Returns the packed counts of exchange.h.
+  // that it sleeps (mayBlock) until there is something, or until what is drained or held has
+  // nothing in flight. Returns the packed counts of exchange.h.
   uint32_t turn(uint32_t commandCount, bool mayBlock);
 
   // Copies between a chain in flight and private memory, for headers longer than the snapshot and
@@ -93,6 +94,7 @@ class DataPlane {
   void runCommands(uint32_t count);
   bool makesSense(const CommandRecord& command) const;
   void runOperation(const CommandRecord& command);
+  uint32_t operationsOf(uint32_t queue) const;
   void beginAttempt(Operation* op);
   void reap();
   void finish(Operation* op, int result);
@@ -104,6 +106,7 @@ class DataPlane {
   void popAll();
   void popVring(uint32_t queue, Vring* vring);
   void takePolled();
+  bool quiesced() const;
   bool anyWork() const;
   bool spin(uint64_t sinceNs);
   void sleep();

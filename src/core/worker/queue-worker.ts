@@ -31,8 +31,9 @@ export class QueueWorker {
   readonly #commands = new CommandWriter(this.#tables);
   readonly #plane: DataPlane;
   readonly #handler: QueueHandler;
-  /** Queue index to the number of the command that waits for it to drain. */
-  readonly #stopping = new Map<number, number>();
+  /** Queue index to the numbers of the commands that wait for it to drain: a session that ended
+   *  while it waited asks again. */
+  readonly #stopping = new Map<number, number[]>();
   #memoryChanges: { readonly id: number; readonly memory: number }[] = [];
   #running = true;
   /** The handler threw: nothing more reaches it. */
@@ -180,18 +181,29 @@ export class QueueWorker {
         return 0;
       case 'stopVring':
         this.#plane.drainVring(command.queue);
-        this.#stopping.set(command.queue, id);
+        this.#stopping.set(command.queue, [...(this.#stopping.get(command.queue) ?? []), id]);
         return undefined;
       case 'changeMemory':
         this.#plane.hold(true);
         this.#memoryChanges.push({ id, memory: command.memory });
         return undefined;
       case 'deviceMessage':
-        this.#handler.message?.(command.message);
+        this.#deliver(command.message);
         return 0;
       case 'stop':
         this.#running = false;
         return 0;
+    }
+  }
+
+  #deliver(message: unknown): void {
+    if (this.#handlerFailed) {
+      return;
+    }
+    try {
+      this.#handler.message?.(message);
+    } catch (error) {
+      this.#failHandler(error);
     }
   }
 
@@ -218,11 +230,14 @@ export class QueueWorker {
 
   /** Answers stops and memory changes whose last request has gone. */
   #finishQuiesced(): void {
-    for (const [queue, id] of this.#stopping) {
+    for (const [queue, ids] of this.#stopping) {
       if (this.#plane.inFlight(queue) === 0) {
         this.#stopping.delete(queue);
         this.#queues.delete(queue);
-        this.#answer(id, this.#plane.endVring(queue));
+        const base = this.#plane.endVring(queue);
+        for (const id of ids) {
+          this.#answer(id, base);
+        }
       }
     }
     if (this.#memoryChanges.length > 0 && this.#plane.inFlightTotal() === 0) {

@@ -1,0 +1,11 @@
+import t from 'tap';
+import { RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../../../src/core/worker/ring-faults.js';
+
+t.test('the fault that ends a session is the one of lost memory', async (t) => {
+  t.equal(RING_FAULTS[RING_FAULT_MEMORY_LOST], 'guest memory was taken away');
+});
+
+t.test('faults have words of their own', async (t) => {
+  t.equal(new Set(RING_FAULTS).size, RING_FAULTS.length);
+  t.equal(RING_FAULTS[0], 'none');
+});
