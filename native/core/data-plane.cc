@@ -174,9 +174,20 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
     takePolled();
     publish();
     if (!held_) popAll();
-    if (requests_ + completions_ + events_ > 0 || wake_ || !mayBlock) return packTurn();
+    if (requests_ + completions_ + events_ > 0 || wake_ || !mayBlock || quiesced()) {
+      return packTurn();
+    }
     sleep();
   }
+}
+
+// Transfers end here without a word to JavaScript, which waits for the last one of a vring that is
+// to stop: sleeping on would leave GET_VRING_BASE without an answer.
+bool DataPlane::quiesced() const {
+  if (held_ && inFlightTotal() == 0) return true;
+  return std::any_of(active_.begin(), active_.end(), [this](uint32_t queue) {
+    return vrings_[queue]->draining && vrings_[queue]->ring.inFlightCount() == 0;
+  });
 }
 
 // Events also arise between turns (a ring lost by a memory change); those are kept.

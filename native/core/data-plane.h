@@ -105,6 +105,7 @@ class DataPlane {
   void popVring(uint32_t queue, Vring* vring);
   void takePolled();
   bool anyWork() const;
+  bool quiesced() const;
   bool spin(uint64_t sinceNs);
   void sleep();
   void dropReportedEvents();
