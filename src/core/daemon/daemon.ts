@@ -9,10 +9,6 @@ import type { IoEngineName } from '../worker/commands.js';
 import { WorkerPool } from '../worker/worker-pool.js';
 import type { Listener } from './listener.js';
 
-/** How long a second front-end waits for the first to be gone before it is turned away: the first
- *  may have left just now, and its last request may still be at work. */
-const TAKEOVER_GRACE_MS = 100;
-
 /** A front-end that connects and says nothing would keep others out (CS-016). */
 const FIRST_MESSAGE_TIMEOUT_MS = 30_000;
 
@@ -128,9 +124,6 @@ export class Daemon {
     });
     for (;;) {
       const fd = await first;
-      if (fd !== undefined && !over && this.#session?.connection.closed === false) {
-        await settledWithin(served, TAKEOVER_GRACE_MS);
-      }
       if (fd === undefined || over || this.#session?.connection.closed !== false) {
         return fd;
       }
@@ -145,15 +138,6 @@ export class Daemon {
     this.#options.log.error({ error: String(error.stack ?? error) }, 'worker failed');
     this.stop();
   }
-}
-
-async function settledWithin(work: Promise<unknown>, limitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs);
-  });
-  await Promise.race([work, limit]);
-  clearTimeout(timer);
 }
 
 function roundRobin(device: VirtioDevice, workers: number): bigint[] {
