@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // A discovery file of libvirt's names one program without arguments.
-import { main } from '../dist/src/cli/main.js';
+import { fileURLToPath } from 'node:url';
+import { main } from '../dist/bundle/cli-main.js';
 
-await main(['blk', ...process.argv.slice(2)]);
+await main(['blk', ...process.argv.slice(2)], fileURLToPath(new URL('..', import.meta.url)));

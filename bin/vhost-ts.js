@@ -1,4 +1,5 @@
 #!/usr/bin/env node
-import { main } from '../dist/src/cli/main.js';
+import { fileURLToPath } from 'node:url';
+import { main } from '../dist/bundle/cli-main.js';
 
-await main(process.argv.slice(2));
+await main(process.argv.slice(2), fileURLToPath(new URL('..', import.meta.url)));

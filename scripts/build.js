@@ -1,4 +1,5 @@
-// Builds the native module and the TypeScript, each only when its sources changed.
+// Builds the native module, the TypeScript and the bundle that bin/ starts, each only when its
+// sources changed.
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -53,7 +54,7 @@ function step(name, stampFile, places, result, build) {
 
 function run(file, args) {
   try {
-    execFileSync(process.execPath, [join(root, 'node_modules', file), ...args], {
+    execFileSync(process.execPath, [join(root, file), ...args], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe'],
       encoding: 'utf8',
@@ -77,7 +78,7 @@ step(
     const headers = [prefix, '/usr', '/usr/local'].find((place) =>
       existsSync(join(place, 'include/node/node_api.h')),
     );
-    run('node-gyp/bin/node-gyp.js', [
+    run('node_modules/node-gyp/bin/node-gyp.js', [
       existsSync(join(root, 'build/Makefile')) ? 'build' : 'rebuild',
       '--jobs=2',
       ...(headers ? [`--nodedir=${headers}`] : []),
@@ -89,5 +90,12 @@ step(
   'dist/.stamp',
   ['tsconfig.json', 'package.json', 'src', 'test', 'bench', 'scripts'],
   ['dist/src/index.js'],
-  () => run('typescript/bin/tsc', ['-p', '.']),
+  () => run('node_modules/typescript/bin/tsc', ['-p', '.']),
+);
+step(
+  'bundle',
+  'dist/bundle/.stamp',
+  ['tsconfig.json', 'package.json', 'package-lock.json', 'src', 'scripts/bundle.js'],
+  ['dist/bundle/cli-main.js', 'oclif.manifest.json'],
+  () => run('scripts/bundle.js', []),
 );

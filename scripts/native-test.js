@@ -18,11 +18,7 @@ const variants = [
   { name: 'plain', flags: [] },
   {
     name: 'asan',
-    flags: [
-      '-fsanitize=address,undefined',
-      '-fno-sanitize-recover=all',
-      '-fno-omit-frame-pointer',
-    ],
+    flags: ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
   },
 ];
 
@@ -40,7 +36,10 @@ const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : Number.P
 function dependencies(file) {
   if (!existsSync(file)) return [];
   const text = readFileSync(file, 'utf8').replace(/\\\n/g, ' ');
-  return text.slice(text.indexOf(':') + 1).split(/\s+/).filter(Boolean);
+  return text
+    .slice(text.indexOf(':') + 1)
+    .split(/\s+/)
+    .filter(Boolean);
 }
 
 function isFresh(object, dependencyFile) {
@@ -74,7 +73,9 @@ function build({ name, flags }) {
     return object;
   });
   const program = join(output, 'native-test');
-  const linked = objects.every((object) => modified(join(root, object)) <= modified(join(root, program)));
+  const linked = objects.every(
+    (object) => modified(join(root, object)) <= modified(join(root, program)),
+  );
   if (changed || !existsSync(join(root, program)) || !linked) {
     const libraries = [...environmentFlags('LDFLAGS'), '-l:liburing.a', '-lpthread'];
     run(compiler, [...all, ...objects, '-o', program, ...libraries]);

@@ -29,8 +29,10 @@ const IS_ROOT = process.getuid?.() === 0;
 // Another apt or dpkg may run (unattended upgrades on a fresh machine take about a minute).
 const LOCK_WAIT_SECONDS = 120;
 const LOCK_RETRY_SECONDS = 2;
-// Enough to see the cause in the output of a failed tool, little enough to read.
-const OUTPUT_TAIL_LINES = 30;
+// Enough to see the cause in the output of a failed tool, little enough to read. apt names the
+// cause last, npm names it first and then explains its flags.
+const OUTPUT_HEAD_LINES = 12;
+const OUTPUT_TAIL_LINES = 20;
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
 const NODE_MAJOR_MIN = 20;
 
@@ -70,8 +72,12 @@ function hasProgram(name) {
   return SEARCH_PATH.some((dir) => dir !== '' && existsSync(join(dir, name)));
 }
 
-function tail(text) {
-  return text.trimEnd().split('\n').slice(-OUTPUT_TAIL_LINES).join('\n');
+function excerpt(text) {
+  const lines = text.trimEnd().split('\n');
+  const left = lines.length - OUTPUT_HEAD_LINES - OUTPUT_TAIL_LINES;
+  if (left <= 0) return lines.join('\n');
+  const [head, end] = [lines.slice(0, OUTPUT_HEAD_LINES), lines.slice(-OUTPUT_TAIL_LINES)];
+  return [...head, `[${left} lines left out]`, ...end].join('\n');
 }
 
 function run(program, args, options = {}) {
@@ -92,7 +98,7 @@ function mustRun(program, args, options) {
   const result = run(program, args, options);
   if (!result.ok) {
     throw new SetupError(
-      `"${program} ${args.join(' ')}" failed (${result.reason})\n${tail(result.output)}`,
+      `"${program} ${args.join(' ')}" failed (${result.reason})\n${excerpt(result.output)}`,
     );
   }
   return result;
@@ -118,7 +124,7 @@ function mustApt(args, options) {
   const result = apt(args, options);
   if (!result.ok) {
     throw new SetupError(
-      `"apt-get ${args.join(' ')}" failed (${result.reason})\n${tail(result.output)}`,
+      `"apt-get ${args.join(' ')}" failed (${result.reason})\n${excerpt(result.output)}`,
     );
   }
   return result;
@@ -211,7 +217,8 @@ function unpackKernel(kernel) {
       result = mustApt(['download', '-q', kernelPackageName(kernel)], { cwd: downloads });
     }
     const deb = readdirSync(downloads).find((file) => file.endsWith('.deb'));
-    if (deb === undefined) throw new SetupError(`no download of ${name}\n${tail(result.output)}`);
+    if (deb === undefined)
+      throw new SetupError(`no download of ${name}\n${excerpt(result.output)}`);
     rmSync(partial, { recursive: true, force: true });
     mkdirSync(GUEST_DIR, { recursive: true });
     mustRun('dpkg-deb', ['-x', join(downloads, deb), partial]);

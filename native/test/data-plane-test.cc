@@ -222,6 +222,24 @@ TEST("CS-077: memory lost under the ring, the header, the status, the data") {
   });
 }
 
+TEST("CS-077: nothing is called done on memory lost since it was popped, draining or not") {
+  forBothEngines([](bool uring) {
+    Rig rig({.uring = uring});
+    rig.post(0, false, 0, 8192);
+    const Rig::Turn popped = rig.turn();
+    CHECK_EQ(popped.requests, 1u);
+    rig.plane->drainVring(0);
+    rig.driver.file().truncate(8192);
+    rig.decide(popped);
+    rig.turnUntil([&](const Rig::Turn& turn) {
+      rig.decide(turn);
+      return turn.events > 0;
+    });
+    CHECK_EQ(rig.exchange->events[0].detail, static_cast<uint32_t>(RingFault::kMemoryLost));
+    CHECK_EQ(rig.plane->callCount(0), 0u);
+  });
+}
+
 TEST("copyIn and copyOut reach the chain in flight and no other") {
   Rig rig;
   rig.driver.fill(rig.data(0), 64, 3);

@@ -268,6 +268,20 @@ TEST("a descriptor number used again is another descriptor") {
   });
 }
 
+TEST("a descriptor no longer watched is let go: its peer sees it closed") {
+  forEachEngine([](IoEngine* engine) {
+    int ends[2];
+    CHECK(pipe2(ends, O_CLOEXEC) == 0);
+    CHECK_EQ(engine->addPoll(ends[0], 1), 0);
+    engine->removePoll(ends[0], 1);
+    close(ends[0]);
+    CHECK(gather(engine, 5).empty());
+    CHECK(write(ends[1], "x", 1) < 0);
+    CHECK_EQ(errno, EPIPE);
+    close(ends[1]);
+  });
+}
+
 TEST("a descriptor that can't be watched is refused or reported dead, and does not spin") {
   forEachEngine([](IoEngine* engine) {
     const TemporaryFile file(10);

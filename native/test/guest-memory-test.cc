@@ -46,6 +46,7 @@ TEST("CS-072 CS-073 CS-076 CS-079: sizes and sums that make no sense are refused
       {"whole file", {kGuest, kUser, 4 * kPage, 0}, 0},
       {"size 0", {kGuest, kUser, 0, 0}, -EINVAL},
       {"size 0 at the end of the file", {kGuest, kUser, 0, 4 * kPage}, -EINVAL},
+      {"size 0 off a page boundary", {kGuest, kUser, 0, 1}, -EINVAL},
       {"gpa + size wraps", {top - kPage + 2, kUser, kPage, 0}, -EINVAL},
       {"gpa + size is 2^64", {top - kPage + 1, kUser, kPage, 0}, -EINVAL},
       {"gpa + size is 2^64 - 1", {top - kPage, kUser, kPage, 0}, 0},

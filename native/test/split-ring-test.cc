@@ -147,6 +147,7 @@ TEST("RG-005: the same head twice in flight; again once it came back") {
   CHECK_EQ(f.offerAndPop(2), RingFault::kNone);
   CHECK_EQ(f.offerAndPop(2), RingFault::kInFlight);
   CHECK(f.ring.inFlight(2));
+  CHECK_EQ(f.ring.chain(2).readableBytes, 16u);  // the first use of it is untouched
   CHECK(!f.ring.inFlight(3));
   CHECK(!f.ring.inFlight(9));
   CHECK_EQ(f.ring.inFlightCount(), 1u);

@@ -2,6 +2,7 @@
 // socket and of the log.
 
 import { Command } from '@oclif/core/command';
+import type { Config } from '@oclif/core/config';
 import { EXIT_CODES, UserError } from './exit-codes.js';
 import { Flags } from './flags.js';
 import { LOG_FORMATS, LOG_LEVELS } from './log-choices.js';
@@ -11,6 +12,9 @@ const WORKERS_MAX = 64;
 const POLL_US_MAX = 1000;
 /** QEMU's iothreads spin as long by default; an idle guest costs nothing all the same. */
 const POLL_US_DEFAULT = 32;
+
+/** pino's number for 'error'. */
+const PINO_ERROR = 50;
 
 export const SOCKET_FLAGS = {
   socket: Flags.string({
@@ -65,7 +69,30 @@ export const INFORMATION_FLAGS = {
   'print-qemu-args': Flags.boolean({ description: "print the matching flags of QEMU's and exit" }),
 } as const;
 
+/** What oclif asks of its configuration while a command runs. The real one reads package.json and
+ *  looks for plugins, 60 ms for nothing. */
+const CONFIG = {
+  bin: 'vhost-ts',
+  topicSeparator: ':',
+  userAgent: 'vhost-ts',
+  runHook: async () => ({ successes: [], failures: [] }),
+  scopedEnvVar: () => undefined,
+  scopedEnvVarKey: (key: string) => `VHOST_TS_${key}`,
+  scopedEnvVarKeys: (key: string) => [`VHOST_TS_${key}`],
+} as unknown as Config;
+
 export abstract class BaseCommand extends Command {
+  /** Runs this command at once, without oclif's dispatcher. */
+  static async start<T extends BaseCommand>(
+    this: new (
+      argv: string[],
+      config: Config,
+    ) => T,
+    argv: string[],
+  ): Promise<void> {
+    await new this(argv, CONFIG)._run();
+  }
+
   /** Errors end here: one sentence on stderr and the documented code. */
   protected override async catch(error: Error & { exitCode?: number }): Promise<never> {
     const reason = error instanceof UserError ? error.reason : undefined;
@@ -73,18 +100,32 @@ export abstract class BaseCommand extends Command {
     const isUsage = 'parse' in error || 'oclif' in error;
     const code = EXIT_CODES[reason ?? (isUsage ? 'usage' : 'failure')];
     const sentence = reason !== undefined || isUsage ? oneLine(error.message) : String(error.stack);
-    process.stderr.write(`vhost-ts ${this.id ?? ''}: ${sentence}\n`);
+    process.stderr.write(this.#errorLine(sentence, code));
     process.exit(code);
+  }
+
+  /** JSON only where it was asked for: the flags may not have been parsed. */
+  #errorLine(sentence: string, code: number): string {
+    const device = this.id ?? '';
+    const at = this.argv.indexOf('--log-format');
+    const json =
+      this.argv.includes('--log-format=json') || (at >= 0 && this.argv[at + 1] === 'json');
+    return json
+      ? `${JSON.stringify({ level: PINO_ERROR, name: device, exitCode: code, msg: sentence })}\n`
+      : `vhost-ts ${device}: ${sentence}\n`;
   }
 }
 
-/** oclif's messages: several lines, a preamble, "See more help with --help" at the end. */
-function oneLine(message: string): string {
+/** oclif's messages: several lines, a preamble, "See more help with --help" at the end. What the
+ *  user typed may hold line ends and escapes of its own. */
+export function oneLine(message: string): string {
   return message
     .replace(/^The following errors? occurred:\s*/, '')
-    .replace(/\n?See more help with --help$/, '')
+    .replace(/^Parsing (--\S+)\s+/, '$1: ')
+    .replace(/\s*See more help with --help\s*$/, '')
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line.length > 0)
-    .join('; ');
+    .join('; ')
+    .replace(/\p{Cc}/gu, '?');
 }

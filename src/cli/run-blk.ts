@@ -36,6 +36,15 @@ const EXIT_REASONS: Readonly<Record<ImageError['reason'], ExitReason>> = {
   option: 'usage',
 };
 
+/** What to do, where the error's own sentence does not say it in brackets. */
+const ADVICE: Readonly<Record<ImageError['reason'], string>> = {
+  unusable: '; give --image a raw image file or a block device',
+  exists: '',
+  locked: '; stop that process or choose another --image',
+  permission: '; run as a user who may',
+  option: '',
+};
+
 export async function runBlk(flags: BlkFlags): Promise<void> {
   const log = createLogger({
     name: 'blk',
@@ -100,7 +109,8 @@ function openDevice(options: BlkOptions): BlkDevice {
     return new BlkDevice(options);
   } catch (error) {
     if (error instanceof ImageError) {
-      throw new UserError(EXIT_REASONS[error.reason], error.message);
+      const advice = error.message.endsWith(')') ? '' : ADVICE[error.reason];
+      throw new UserError(EXIT_REASONS[error.reason], `${error.message}${advice}`);
     }
     throw error;
   }

@@ -9,7 +9,8 @@ import {
   listenOnPath,
   type VirtioDevice,
 } from '../core/index.js';
-import { UserError } from './exit-codes.js';
+import { EXIT_CODES, UserError } from './exit-codes.js';
+import { setStop } from './stop-signals.js';
 
 export interface ServeOptions {
   readonly device: VirtioDevice;
@@ -24,7 +25,7 @@ export interface ServeOptions {
   readonly onReload?: () => void;
 }
 
-/** A drain that hangs must not keep a service manager waiting: its limit is 90 s, ours is shorter. */
+/** A drain that hangs must not keep a service manager waiting: its limit is 90 s, ours less. */
 const STOP_TIMEOUT_MS = 10_000;
 
 /** Serves until a signal or the end of the listener. */
@@ -32,16 +33,14 @@ export async function serve(options: ServeOptions): Promise<void> {
   const { device, log, once, workers, aio, pollUs } = options;
   const listener = openListener(options.socket, options.fd);
   const daemon = new Daemon({ device, listener, log, workers, engine: aio, pollUs, once });
-  const stop = (signal: NodeJS.Signals) => {
+  setStop((signal) => {
     log.info({ signal }, 'stopping');
     setTimeout(() => {
       log.error({}, 'requests in flight did not finish in time');
-      process.exit(1);
+      process.exit(EXIT_CODES.failure);
     }, STOP_TIMEOUT_MS).unref();
     daemon.stop();
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  });
   process.on('SIGHUP', () => options.onReload?.());
   process.on('uncaughtException', (error) => abort(log, error));
   log.info({ socket: options.socket ?? `fd ${options.fd}` }, 'listening');
@@ -61,7 +60,8 @@ function openListener(socket: string | undefined, fd: number | undefined): Liste
   } catch (error) {
     if (error instanceof ListenError) {
       const reason = error.reason === 'permission' ? 'permission' : 'socket';
-      throw new UserError(reason, error.message);
+      const advice = socket === undefined ? 'give --fd a UNIX socket' : 'choose another --socket';
+      throw new UserError(reason, `${error.message}; ${advice}`);
     }
     throw error;
   }

@@ -12,6 +12,9 @@ import { UserError } from '../cli/exit-codes.js';
 import { Flags } from '../cli/flags.js';
 import { qemuArgsText } from '../cli/qemu-args.js';
 
+/** The schema's limit, known here without loading it. */
+const QUEUES_MAX = 128;
+
 export default class Blk extends BaseCommand {
   static override summary = 'Serve a raw image or a block device as a virtio disk.';
 
@@ -35,6 +38,8 @@ export default class Blk extends BaseCommand {
     'read-only': Flags.boolean({ description: 'let the guest read only' }),
     'num-queues': Flags.integer({
       default: 1,
+      min: 1,
+      max: QUEUES_MAX,
       description: 'virtqueues, up to 128',
       helpValue: 'N',
     }),
@@ -49,8 +54,8 @@ export default class Blk extends BaseCommand {
       helpValue: 'TEXT',
     }),
     'block-size': Flags.integer({
-      description:
-        'logical block in bytes: 512, 1024, 2048 or 4096 (default 512, or what --cache none needs)',
+      options: ['512', '1024', '2048', '4096'],
+      description: 'logical block in bytes (default 512, or what --cache none needs)',
       helpValue: 'BYTES',
     }),
     cache: Flags.option({ options: ['writeback', 'writethrough', 'none'] as const })({
@@ -70,6 +75,10 @@ export default class Blk extends BaseCommand {
     const { flags } = await this.parse(Blk);
     if ((flags.socket === undefined) === (flags.fd === undefined)) {
       throw new UserError('usage', 'give either --socket PATH or --fd N');
+    }
+    if (flags.socket === '') {
+      // The kernel would take it for "any abstract name".
+      throw new UserError('usage', '--socket is empty');
     }
     if (flags['print-qemu-args']) {
       this.#printQemuArgs(flags.socket, flags['num-queues']);

@@ -8,7 +8,7 @@ import type { CommandWriter } from './virtqueue/command-writer.js';
 /** What SET_CONFIG is for (vhost-user: SET_CONFIG flags). */
 export type ConfigWriteReason = 'driver' | 'migration';
 
-/** Where the data half of a device comes from. Everything here crosses a thread: plain data only. */
+/** Where the data half of a device comes from. It crosses a thread: plain data only. */
 export interface DataHalf {
   /** URL of a module that exports `handlerFactory: HandlerFactory`. */
   readonly moduleUrl: string;
@@ -21,7 +21,7 @@ export interface DeviceHost {
   /** Tells the driver that config space changed (vhost-user: CONFIG_CHANGE_MSG); a no-op before
    *  the front-end gave us its channel. */
   configChanged(): void;
-  /** Hands a message to the data half in every worker, in order; resolves when all have taken it. */
+  /** Hands a message to the data half in every worker, in order; resolves when all took it. */
   tellHandlers(message: unknown): Promise<void>;
 }
 
@@ -57,7 +57,7 @@ export interface VirtioDevice {
   close?(): void;
 }
 
-/** What a data half is made of. `Pick`ed from the native data plane: no pointer, no guest address. */
+/** What a data half may do with the native data plane: no pointer, no guest address. */
 export interface HandlerContext {
   readonly options: unknown;
   readonly commands: CommandWriter;

@@ -2,7 +2,8 @@
 
 export type LogMethod = (fields: Readonly<Record<string, unknown>>, message: string) => void;
 
-/** error: a user's action failed. warn: odd but harmless. info: rare state change. debug: all else. */
+/** error: a user's action failed. warn: odd but harmless. info: rare state change. debug: the
+ *  rest. */
 export interface Log {
   readonly error: LogMethod;
   readonly warn: LogMethod;
@@ -17,7 +18,8 @@ export const SILENT_LOG: Log = { error: nothing, warn: nothing, info: nothing, d
 const LINES_PER_WINDOW_MAX = 10;
 const WINDOW_MS = 10_000;
 
-/** Passes at most ten lines in ten seconds; the first line of a new window tells how many it left out. */
+/** Passes at most ten lines in ten seconds; the first line of a new window tells how many were left
+ *  out. */
 export function rateLimited(write: LogMethod, nowMs: () => number = monotonicMs): LogMethod {
   let windowStartMs = Number.NEGATIVE_INFINITY;
   let lines = 0;

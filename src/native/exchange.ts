@@ -1,6 +1,6 @@
-// The layout of native/core/exchange.h: tables shared with native code as flat arrays. Requests come
-// in, commands go out, completions and events come back. A record is addressed by its index; the
-// constants are word (4 byte) offsets within it.
+// The layout of native/core/exchange.h: tables shared with native code as flat arrays. Requests
+// come in, commands go out, completions and events come back. A record is addressed by its index;
+// the constants are word (4 byte) offsets within it.
 
 export const HEADER_BYTES_MAX = 48;
 export const REQUESTS_MAX = 256;

@@ -113,8 +113,8 @@ interface Addon {
   exchangeLayout: Readonly<Record<string, number>>;
 }
 
-/** Where a build leaves the addon, seen from this file: in dist/src/native or bundled in dist. */
-const PLACES = ['../../../build/Release/vhost_ts.node', '../build/Release/vhost_ts.node'];
+/** Where a build leaves the addon, seen from dist/bundle and from dist/src/native. */
+const PLACES = ['../../build/Release/vhost_ts.node', '../../../build/Release/vhost_ts.node'];
 
 function load(): Addon {
   const require = createRequire(import.meta.url);
@@ -123,7 +123,8 @@ function load(): Addon {
     try {
       return require(place) as Addon;
     } catch (error) {
-      failure = error;
+      // One that is there and does not load says more than one that is not there.
+      failure ??= (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' ? undefined : error;
     }
   }
   throw new Error('the native module is not built: run `npm run setup`', { cause: failure });

@@ -55,6 +55,9 @@ export interface Segment {
 export class BlkDriver {
   readonly #frontend: TestFrontend;
   readonly #memory: SharedMemory;
+  /** Calls of requests() under way, and where memory began before the first. */
+  #active = 0;
+  #mark = 0;
 
   constructor(frontend: TestFrontend) {
     this.#frontend = frontend;
@@ -69,7 +72,9 @@ export class BlkDriver {
 
   /** All at once on one queue, in the order given; results in the same order. */
   async requests(requests: readonly BlkRequest[]): Promise<BlkResult[]> {
-    const mark = this.#memory.mark();
+    if (this.#active++ === 0) {
+      this.#mark = this.#memory.mark();
+    }
     const queue = this.#frontend.queue(requests[0]?.queue ?? 0);
     const heads = requests.map((request) => this.#add(queue, request));
     if (queue.ring.publish()) {
@@ -77,7 +82,10 @@ export class BlkDriver {
     }
     const used = await this.#collect(queue, requests.length);
     const results = heads.map(([head, pending]) => this.#result(pending, used.get(head)));
-    this.#memory.reset(mark);
+    // Buffers are given back together: requests on other queues may still use theirs.
+    if (--this.#active === 0) {
+      this.#memory.reset(this.#mark);
+    }
     return results;
   }
 

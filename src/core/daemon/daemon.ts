@@ -12,6 +12,9 @@ import type { Listener } from './listener.js';
 /** A front-end that connects and says nothing would keep others out (CS-016). */
 const FIRST_MESSAGE_TIMEOUT_MS = 30_000;
 
+/** A front-end that reconnects is often faster than the news of its own leaving. */
+const REFUSE_AFTER_MS = 500;
+
 export interface DaemonOptions {
   readonly device: VirtioDevice;
   readonly listener: Listener;
@@ -113,7 +116,7 @@ export class Daemon {
   }
 
   /** One front-end at a time: others are turned away while it is connected (CS-022). One that comes
-   *  when the connection is already over waits for the clean-up and is served next. */
+   *  as the former leaves waits for the clean-up and is served next. */
   async #refuseWhile(
     served: Promise<boolean>,
     first: Promise<number | undefined>,
@@ -124,6 +127,9 @@ export class Daemon {
     });
     for (;;) {
       const fd = await first;
+      if (fd !== undefined && !over) {
+        await Promise.race([served, delay(REFUSE_AFTER_MS)]);
+      }
       if (fd === undefined || over || this.#session?.connection.closed !== false) {
         return fd;
       }
@@ -138,6 +144,10 @@ export class Daemon {
     this.#options.log.error({ error: String(error.stack ?? error) }, 'worker failed');
     this.stop();
   }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }
 
 function roundRobin(device: VirtioDevice, workers: number): bigint[] {

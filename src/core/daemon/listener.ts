@@ -33,8 +33,8 @@ export function listenOnPath(path: string): Listener {
   return new SocketListener(fd, path);
 }
 
-/** An inherited descriptor: virtiofsd and qemu-storage-daemon take a listening one, crosvm and passt
- *  a connected one. The kernel knows which it is. */
+/** An inherited descriptor: virtiofsd and qemu-storage-daemon take a listening one, crosvm and
+ *  passt a connected one. The kernel knows which it is. */
 export function listenOnFd(fd: number): Listener {
   const listening = native.socketIsListening(fd);
   if (listening < 0) {

@@ -1,5 +1,5 @@
 // The memory a front-end shares with a back-end: one memfd, mapped here, known to the guest by one
-// address and to the front-end by another. They differ, so that a back-end that mixes them up fails.
+// address and to the front-end by another: a back-end that mixes them up fails.
 
 import { check, native } from '../../native/index.js';
 import type { MemoryRegion } from '../protocol/index.js';

@@ -42,8 +42,8 @@ export class CommandWriter {
   }
 
   /**
-   * Moves bytes between a file and the data part of a chain, then writes `tailByte` as the last byte
-   * of the writable part and completes the chain with `usedBytes`. A failure comes back as a
+   * Moves bytes between a file and the data part of a chain, then writes `tailByte` as the last
+   * byte of the writable part and completes the chain with `usedBytes`. A failure comes back as a
    * completion with `tag`, the chain still open.
    *
    * @param code OP_READ (file to chain) or OP_WRITE

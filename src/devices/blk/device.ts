@@ -27,7 +27,7 @@ import { Image, ImageError } from './image.js';
 import type { BlkOptions } from './options.js';
 import { SharedState } from './shared-state.js';
 
-/** Data segments of a request: a ring of 128 less header and status, QEMU's default for the same. */
+/** Data segments of a request: a ring of 128 less header and status, as QEMU's default is. */
 const SEGMENTS_MAX = 126;
 
 export class BlkDevice implements VirtioDevice {

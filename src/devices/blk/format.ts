@@ -33,7 +33,7 @@ export const ID_BYTES = 20;
 
 /** Segments of one DISCARD or WRITE_ZEROES: bounds the work one request can order (BK-021). */
 export const SEGMENTS_MAX = 64;
-/** 2 GiB for each segment: where fallocate is missing, zeroes are written for as long as it takes. */
+/** 2 GiB for each segment: where fallocate is missing, zeroes are written, which takes long. */
 export const SEGMENT_SECTORS_MAX = 2 ** 31 / SECTOR_BYTES;
 
 /** Struct virtio_blk_config up to the zoned part; front-ends ask 36, 60 or 96 bytes of it. */

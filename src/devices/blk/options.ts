@@ -1,7 +1,7 @@
 // What a user can say about a disk. The command line and a library user come through the same
 // schema.
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Bytes as people write them: 512, 64K, 10M, 2G, 1T. */
 export function parseSize(text: string): number | undefined {
