@@ -191,7 +191,7 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
 
 // Somebody waits for the last request to go, and it left no record behind: most complete natively.
 bool DataPlane::quiesced() const {
-  if (held_) return inFlightTotal() == 0;
+  if (held_ && inFlightTotal() == 0) return true;
   return std::any_of(active_.begin(), active_.end(), [this](uint32_t queue) {
     return vrings_[queue]->draining && inFlight(queue) == 0;
   });

@@ -106,8 +106,8 @@ class DataPlane {
   void popAll();
   void popVring(uint32_t queue, Vring* vring);
   void takePolled();
-  bool quiesced() const;
   bool anyWork() const;
+  bool quiesced() const;
   bool spin(uint64_t sinceNs);
   void sleep();
   void dropReportedEvents();

@@ -1,5 +1,5 @@
-// Starts a command: straight into a known one, which is what a service does; help and version through
-// oclif's own dispatcher, which takes 60 ms longer.
+// Starts a command: straight into a known one, which is what a service does; help and version
+// through oclif's own dispatcher, which takes 60 ms longer.
 
 import type { Config } from '@oclif/core/config';
 import type { BaseCommand } from './base-command.js';

@@ -20,6 +20,8 @@ export interface TestFrontendOptions {
   /** First index of every ring; odd on purpose, so that indices wrap in ordinary tests. */
   readonly base?: number;
   readonly memoryBytes?: number;
+  /** A file of memoryBytes to share instead of a new memfd. */
+  readonly memoryFd?: number;
   /** Feature bits not to take. */
   readonly withoutFeatures?: bigint;
   readonly withoutProtocolFeatures?: bigint;
@@ -81,7 +83,10 @@ export class TestFrontend {
   constructor(options: TestFrontendOptions) {
     this.#options = options;
     this.frontend = VhostUserFrontend.connect(options.socket);
-    this.memory = new SharedMemory({ sizeBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES });
+    this.memory = new SharedMemory({
+      sizeBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
+      ...(options.memoryFd === undefined ? {} : { fd: options.memoryFd }),
+    });
   }
 
   /** Connected, negotiated, rings running. */

@@ -11,6 +11,8 @@ export interface SharedMemoryOptions {
   readonly sizeBytes: number;
   readonly guestBase?: bigint;
   readonly userBase?: bigint;
+  /** A file to share instead of a new memfd; from here on owned by the SharedMemory. */
+  readonly fd?: number;
 }
 
 export class SharedMemory {
@@ -23,11 +25,11 @@ export class SharedMemory {
   readonly view: DataView;
   #next = 0;
 
-  constructor({ sizeBytes, guestBase, userBase }: SharedMemoryOptions) {
+  constructor({ sizeBytes, guestBase, userBase, fd }: SharedMemoryOptions) {
     this.sizeBytes = sizeBytes;
     this.guestBase = guestBase ?? DEFAULT_GUEST_BASE;
     this.userBase = userBase ?? DEFAULT_USER_BASE;
-    this.fd = check('memfd_create', native.memfdCreate('vhost-ts-guest', sizeBytes));
+    this.fd = fd ?? check('memfd_create', native.memfdCreate('vhost-ts-guest', sizeBytes));
     const mapped = native.mapShared(this.fd, 0, sizeBytes);
     if (typeof mapped === 'number') {
       native.fdClose(this.fd);
