@@ -12,6 +12,10 @@ import type { Listener } from './listener.js';
 /** A front-end that connects and says nothing would keep others out (CS-016). */
 const FIRST_MESSAGE_TIMEOUT_MS = 30_000;
 
+/** A front-end that comes back at once, or one behind a probe, may be accepted before we have read
+ *  the end of the former connection: it is turned away only when that is still alive after this. */
+const HANG_UP_GRACE_MS = 100;
+
 export interface DaemonOptions {
   readonly device: VirtioDevice;
   readonly listener: Listener;
@@ -124,7 +128,11 @@ export class Daemon {
     });
     for (;;) {
       const fd = await first;
-      if (fd === undefined || over || this.#session?.connection.closed !== false) {
+      if (fd === undefined) {
+        return fd;
+      }
+      await withinGrace(served);
+      if (over || this.#session?.connection.closed !== false) {
         return fd;
       }
       this.#options.log.warn({}, 'a second front-end was turned away');
@@ -138,6 +146,15 @@ export class Daemon {
     this.#options.log.error({ error: String(error.stack ?? error) }, 'worker failed');
     this.stop();
   }
+}
+
+async function withinGrace(work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const grace = new Promise((resolve) => {
+    timer = setTimeout(resolve, HANG_UP_GRACE_MS);
+  });
+  await Promise.race([work, grace]);
+  clearTimeout(timer);
 }
 
 function roundRobin(device: VirtioDevice, workers: number): bigint[] {
