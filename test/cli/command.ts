@@ -8,6 +8,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+
+import { plainEnvironment } from '../../src/testing/index.js';
+
 const BIN = join(ROOT, 'bin/vhost-ts.js');
 
 /** Far beyond what a start or an end takes, also on a loaded machine. */
@@ -57,6 +60,7 @@ export interface Running {
 export function start(args: readonly string[], options: SpawnOptions = {}): Running {
   const child = spawn(process.execPath, [BIN, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: plainEnvironment(),
     ...options,
   });
   children.add(child);

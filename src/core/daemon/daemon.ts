@@ -12,8 +12,9 @@ import type { Listener } from './listener.js';
 /** A front-end that connects and says nothing would keep others out (CS-016). */
 const FIRST_MESSAGE_TIMEOUT_MS = 30_000;
 
-/** A front-end that reconnects is often faster than the news of its own leaving. */
-const REFUSE_AFTER_MS = 500;
+/** A front-end that comes back at once, or one behind a probe, may be accepted before we have read
+ *  the end of the former connection: it is turned away only when that is still alive after this. */
+const HANG_UP_GRACE_MS = 500;
 
 export interface DaemonOptions {
   readonly device: VirtioDevice;
@@ -127,10 +128,11 @@ export class Daemon {
     });
     for (;;) {
       const fd = await first;
-      if (fd !== undefined && !over) {
-        await Promise.race([served, delay(REFUSE_AFTER_MS)]);
+      if (fd === undefined) {
+        return fd;
       }
-      if (fd === undefined || over || this.#session?.connection.closed !== false) {
+      await withinGrace(served);
+      if (over || this.#session?.connection.closed !== false) {
         return fd;
       }
       this.#options.log.warn({}, 'a second front-end was turned away');
@@ -146,8 +148,13 @@ export class Daemon {
   }
 }
 
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+async function withinGrace(work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const grace = new Promise((resolve) => {
+    timer = setTimeout(resolve, HANG_UP_GRACE_MS);
+  });
+  await Promise.race([work, grace]);
+  clearTimeout(timer);
 }
 
 function roundRobin(device: VirtioDevice, workers: number): bigint[] {

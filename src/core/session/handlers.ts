@@ -324,8 +324,9 @@ export const HANDLERS: Handlers = {
   GET_FEATURES: async (session) => session.offeredFeatures,
   SET_FEATURES: setFeatures,
   SET_OWNER: async () => OK,
-  // Deprecated: what is left of it is that rings are disabled.
+  // Deprecated: what is left of it is that rings are disabled, with nothing in flight (CS-057).
   RESET_OWNER: async (session) => {
+    await session.stopAllVrings();
     await enableAll(session, false);
     return OK;
   },

@@ -1,0 +1,149 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { Daemon, type DaemonOptions } from '../../../src/core/daemon/daemon.js';
+import { listenOnFd, listenOnPath } from '../../../src/core/daemon/listener.js';
+import type { Log } from '../../../src/core/log.js';
+import { encodeFrontendRequest, VIRTIO_F_VERSION_1 } from '../../../src/core/protocol/index.js';
+import { native } from '../../../src/native/index.js';
+import { Peer } from '../../support/peer.js';
+import { openDescriptors, socketPair, temporaryDirectory, until } from '../../support/resources.js';
+import { scriptedDataHalf } from '../../support/scripted-pool.js';
+import { RecordingDevice } from '../../support/session-rig.js';
+
+const GET_FEATURES = encodeFrontendRequest('GET_FEATURES', undefined, { needReply: false });
+const SET_FEATURES = encodeFrontendRequest('SET_FEATURES', VIRTIO_F_VERSION_1, {
+  needReply: false,
+});
+
+function open(t: Test, options: Partial<DaemonOptions> = {}) {
+  const path = join(temporaryDirectory(t), 's');
+  const lines: string[] = [];
+  const write = (level: string) => (_: unknown, message: string) =>
+    lines.push(`${level} ${message}`);
+  const log: Log = {
+    error: write('error'),
+    warn: write('warn'),
+    info: write('info'),
+    debug: () => {},
+  };
+  const device = new RecordingDevice();
+  const daemon = new Daemon({
+    device,
+    listener: options.listener ?? listenOnPath(path),
+    log,
+    workers: 2,
+    engine: 'threads',
+    pollUs: 0,
+    once: false,
+    ...options,
+  });
+  const ended = daemon.run();
+  ended.catch(() => {});
+  t.teardown(() => daemon.stop());
+  const connect = () => new Peer(native.socketConnect(path));
+  return { path, daemon, device, ended, lines, connect };
+}
+
+/** True when the daemon answers on this connection. */
+async function answers(peer: Peer): Promise<boolean> {
+  peer.send(GET_FEATURES);
+  return (await peer.message()) !== undefined;
+}
+
+t.test('one session after the other', async (t) => {
+  const { daemon, ended, connect, device, path } = open(t);
+  for (let i = 0; i < 3; i++) {
+    const peer = connect();
+    t.ok(await answers(peer));
+    peer.close();
+  }
+  await until('sessions over', () => device.calls.length === 3);
+  daemon.stop();
+  await ended;
+  t.notOk(existsSync(path), 'the socket is gone');
+});
+
+t.test('a second front-end is turned away, the first goes on (CS-022)', async (t) => {
+  const { connect, lines } = open(t);
+  const first = connect();
+  t.ok(await answers(first));
+  const others = [connect(), connect()];
+  for (const other of others) {
+    t.ok(await other.ended());
+    other.close();
+  }
+  t.ok(await answers(first));
+  t.equal(lines.filter((line) => line === 'warn a second front-end was turned away').length, 2);
+  first.close();
+  const next = connect();
+  t.ok(await answers(next), 'and the place is free again');
+  next.close();
+});
+
+t.test('once: the session that negotiates, not the one that looks (trap 19)', async (t) => {
+  const { ended, connect } = open(t, { once: true });
+  const probe = connect();
+  t.ok(await answers(probe));
+  probe.close();
+  const silent = connect();
+  silent.close();
+  const real = connect();
+  real.send(SET_FEATURES);
+  t.ok(await answers(real));
+  real.close();
+  await ended;
+  t.pass('ended by itself');
+});
+
+t.test('who says nothing keeps nobody out (CS-016)', async (t) => {
+  const { connect, lines } = open(t, { firstMessageTimeoutMs: 30, messageTimeoutMs: 30 });
+  for (const bytes of [0, 5]) {
+    const peer = connect();
+    if (bytes > 0) {
+      peer.send(GET_FEATURES.subarray(0, bytes));
+    }
+    t.ok(await peer.ended(), `${bytes} bytes`);
+    peer.close();
+  }
+  t.match(lines.join('\n'), /took too long/);
+  const peer = connect();
+  t.ok(await answers(peer));
+  peer.close();
+});
+
+t.test('a connected descriptor: one session, then the end', async (t) => {
+  const [ours, theirs] = socketPair();
+  const { ended } = open(t, { listener: listenOnFd(ours) });
+  const peer = new Peer(theirs);
+  t.ok(await answers(peer));
+  peer.close();
+  await ended;
+});
+
+t.test('stop ends at any time and leaves nothing', async (t) => {
+  const before = openDescriptors();
+  for (const when of ['at once', 'idle', 'in a session'] as const) {
+    const { daemon, ended, connect } = open(t);
+    const peer = when === 'in a session' ? connect() : undefined;
+    if (peer !== undefined) {
+      t.ok(await answers(peer));
+    } else if (when === 'idle') {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    daemon.stop();
+    daemon.stop();
+    await ended;
+    peer?.close();
+    await until(`closed, ${when}`, () => openDescriptors() <= before);
+  }
+  t.pass('nothing is left');
+});
+
+t.test('a device whose data half does not load fails the daemon', async (t) => {
+  const device = new RecordingDevice();
+  device.dataHalf = () => scriptedDataHalf({ failCreate: true });
+  const { ended, lines } = open(t, { device });
+  await t.rejects(ended, { message: /no such device/ });
+  t.match(lines.join('\n'), /error worker failed/);
+});
