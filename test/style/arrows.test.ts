@@ -76,7 +76,9 @@ const ENTRY_POINTS = new Set(['index.ts', 'cli/main.ts']);
 const NO_TWIN: Readonly<Record<string, string>> = {
   'index.ts': 'door: re-exports only',
   'core/index.ts': 'door: re-exports only',
+  'core/frontend/index.ts': 'door: re-exports only',
   'core/protocol/index.ts': 'door: re-exports only',
+  'testing/index.ts': 'door: re-exports only',
   'core/device.ts': 'types only',
   'core/worker/commands.ts': 'types only',
   'core/protocol/frontend-requests.ts': 'table, held by core/protocol/requests.test.ts',

@@ -21,6 +21,7 @@ export class Vring {
   addresses: VringAddr | undefined;
   enabled = false;
   #started = false;
+  #stopping: Promise<number> | undefined;
   /** SET_VRING_KICK has come, with a descriptor or with the word that there is none. */
   #kickSet = false;
   #kickFd = NO_FD;
@@ -109,7 +110,10 @@ export class Vring {
    *  forgotten, so that a later start can't run on stale ones (CS-119). */
   async stop(pool: WorkerPool): Promise<number> {
     if (this.#started) {
-      const base = await pool.stopVring(this.index);
+      // A session may end while a GET_VRING_BASE still drains: both wait for the same stop.
+      this.#stopping ??= pool.stopVring(this.index);
+      const base = await this.#stopping;
+      this.#stopping = undefined;
       this.#started = false;
       this.base = Math.max(base, 0);
     }
