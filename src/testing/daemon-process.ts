@@ -27,10 +27,7 @@ export class DaemonProcess {
 
   constructor(args: readonly string[], socket: string) {
     this.socket = socket;
-    this.child = spawn(process.execPath, [BIN, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: plainEnvironment(),
-    });
+    this.child = spawn('env', plainNode(BIN, args), { stdio: ['ignore', 'pipe', 'pipe'] });
     this.child.stdout?.on('data', (text) => {
       this.#stdout += String(text);
     });
@@ -105,11 +102,14 @@ export class DaemonProcess {
   }
 }
 
-/** The environment without what a test runner hands down: its loaders cost half a second and 30 MiB
- *  in each child, and a child of another user can't write where they want. */
-export function plainEnvironment(): NodeJS.ProcessEnv {
-  const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...rest } = process.env;
-  return rest;
+/**
+ * Arguments of env(1) that run a Node program without what a test runner hands down to children: its
+ * loaders cost half a second and 30 MiB in each, and a child of another user can't write where they
+ * want. Runners put the variables back into whatever is spawned, so env has to take them out.
+ */
+export function plainNode(program: string, args: readonly string[]): string[] {
+  const without = ['NODE_OPTIONS', 'NODE_V8_COVERAGE'].flatMap((name) => ['-u', name]);
+  return [...without, process.execPath, program, ...args];
 }
 
 /** The kernel's list of UNIX sockets: a path that listens has the flag 00010000. */

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-import { plainEnvironment } from '../../src/testing/index.js';
+import { plainNode } from '../../src/testing/index.js';
 
 const BIN = join(ROOT, 'bin/vhost-ts.js');
 
@@ -58,9 +58,8 @@ export interface Running {
 }
 
 export function start(args: readonly string[], options: SpawnOptions = {}): Running {
-  const child = spawn(process.execPath, [BIN, ...args], {
+  const child = spawn('env', plainNode(BIN, args), {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: plainEnvironment(),
     ...options,
   });
   children.add(child);

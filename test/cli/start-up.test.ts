@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { plainNode } from '../../src/testing/index.js';
 import { imageFile, startListening, temporaryDirectory, until } from './command.js';
 
 const ROUNDS = 7;
@@ -21,7 +22,7 @@ t.test('time and memory', async (t) => {
   const residentMib: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const nodeStartMs = performance.now();
-    spawnSync(process.execPath, ['-e', '0']);
+    spawnSync('env', plainNode('-e', ['0']));
     nodeMs.push(performance.now() - nodeStartMs);
 
     const startMs = performance.now();

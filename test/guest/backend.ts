@@ -1,6 +1,8 @@
 // The daemon under test, or the one to compare it with, behind one face.
+
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { plainNode } from '../../src/testing/index.js';
 
 import type { ChildExit, TrackedChild } from './children.js';
 import { delay, spawnTracked, within } from './children.js';
@@ -52,7 +54,8 @@ function vhostTsCommand(options: BackendOptions): [string, string[]] {
   ];
   const given = flags.flatMap(([flag, value]) => (value === undefined ? [] : [flag, `${value}`]));
   const bin = join(checkoutDir(), 'bin', 'vhost-ts.js');
-  return [process.execPath, [bin, 'blk', ...given, ...(options.readOnly ? ['--read-only'] : [])]];
+  const readOnly = options.readOnly ? ['--read-only'] : [];
+  return ['env', plainNode(bin, ['blk', ...given, ...readOnly])];
 }
 
 function storageDaemonCommand(options: BackendOptions): [string, string[]] {
