@@ -197,16 +197,19 @@ t.test('CS-034: no descriptors left', async (t) => {
   await withDaemon(t, ['--num-queues', '8'], async (scene) => {
     const free = LIMIT - scene.baseline.fds;
     t.ok(free > 2, `${free} descriptors are left`);
-    const limited = spawnSync('prlimit', ['--pid', `${scene.daemon.pid}`, `--nofile=${LIMIT}`]);
-    t.equal(limited.status, 0, 'limited');
+    const limit = (fds: number): void => {
+      const { status } = spawnSync('prlimit', ['--pid', `${scene.daemon.pid}`, `--nofile=${fds}:`]);
+      t.equal(status, 0, `limited to ${fds} descriptors`);
+    };
+    limit(LIMIT);
     // Eight queues with three descriptors each are more than that.
     const answer = await outcome(scene.start({ queues: 8 }));
     t.not(answer, 'WORK', `refused: ${answer}`);
     await checkHealthy(t, scene, 'CS-034: with the descriptors back');
-    spawnSync('prlimit', ['--pid', `${scene.daemon.pid}`, `--nofile=${scene.baseline.fds}`]);
+    limit(1);
     const waiting = scene.connect();
     await checkIdle(t, scene, 'CS-034: EMFILE in accept');
-    spawnSync('prlimit', ['--pid', `${scene.daemon.pid}`, '--nofile=256']);
+    limit(256);
     t.ok(await waiting.frontend.getFeatures(), 'accepted once there is one');
     waiting.close();
     await checkHealthy(t, scene, 'CS-034');
