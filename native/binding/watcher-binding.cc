@@ -36,7 +36,12 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
     state_ = state;
   }
 
-  ~Watcher() override { end(); }
+  // At the end of the environment this comes before libuv lets go of the handle, and an async
+  // context can't be destroyed after its environment.
+  ~Watcher() override {
+    if (state_ != nullptr) state_->context.reset();
+    end();
+  }
 
  private:
   // Lives until libuv has let go of the handle, which may be after the object is collected.

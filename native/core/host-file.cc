@@ -37,6 +37,10 @@ int32_t fdKind(int fd) {
   struct stat status;
   if (fstat(fd, &status) != 0) return -errno;
   FdKind kind = FdKind::kOther;
+  // An O_PATH descriptor has the file's type and can do nothing of what the type can (CS-035).
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0) return -errno;
+  if (flags & O_PATH) return static_cast<int32_t>(kind);
   if (S_ISREG(status.st_mode)) kind = FdKind::kRegular;
   if (S_ISSOCK(status.st_mode)) kind = FdKind::kSocket;
   if (S_ISFIFO(status.st_mode)) kind = FdKind::kPipe;
@@ -50,7 +54,14 @@ int createEventfd(uint32_t initial) {
   return fd < 0 ? -errno : fd;
 }
 
+void makeNonBlocking(int fd) {
+  if (fd < 0) return;
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0 && !(flags & O_NONBLOCK)) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
 int signalEventfd(int fd) {
+  makeNonBlocking(fd);
   const uint64_t one = 1;
   const ssize_t written = write(fd, &one, sizeof one);
   return written < 0 && errno != EAGAIN ? -errno : 0;

@@ -18,6 +18,10 @@ enum class FdKind : int32_t {
 
 int32_t fdKind(int fd);
 
+// A full counter or pipe must never block us (CS-037). The flag is shared with the peer;
+// qemu-storage-daemon sets it too, so front-ends live with it.
+void makeNonBlocking(int fd);
+
 int createEventfd(uint32_t initial);
 // Adds one to an eventfd without ever blocking: a full counter is signalled already.
 int signalEventfd(int fd);

@@ -1,9 +1,10 @@
 #include "vring.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+
+#include "host-file.h"
 
 namespace vhost {
 namespace {
@@ -11,14 +12,6 @@ namespace {
 void replace(int* held, int fd) {
   if (*held >= 0) close(*held);
   *held = fd;
-}
-
-// A full counter or pipe must never block the data plane (CS-037). The flag is shared with the
-// peer; qemu-storage-daemon sets it too, so front-ends live with it.
-void makeNonBlocking(int fd) {
-  if (fd < 0) return;
-  const int flags = fcntl(fd, F_GETFL);
-  if (flags >= 0 && !(flags & O_NONBLOCK)) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
 // An eventfd takes 8 bytes; a User-mode Linux kernel hands over a socket and reads the same 8.

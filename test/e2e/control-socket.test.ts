@@ -431,10 +431,12 @@ t.test('CS-057: resets with requests in flight', async (t) => {
       postWrites(frontend, 16);
       await reset(frontend);
       const { ring } = frontend.queue(0);
-      const used = ring.publishedUsed;
-      await pause(20);
-      t.equal(ring.publishedUsed, used, `${name}: nothing comes back afterwards`);
-      t.ok(!drains || (await frontend.frontend.getVringBase(0)) === used, `${name}: drained`);
+      if (drains) {
+        const used = ring.publishedUsed;
+        await pause(20);
+        t.equal(ring.publishedUsed, used, `${name}: nothing comes back afterwards`);
+        t.equal(await frontend.frontend.getVringBase(0), used, `${name}: drained`);
+      }
       frontend.close();
       await checkClean(t, scene, name);
     }

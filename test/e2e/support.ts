@@ -27,6 +27,7 @@ import {
   STATUS_UNWRITTEN,
   TestFrontend,
   type TestFrontendOptions,
+  type TestQueue,
 } from '../../src/testing/index.js';
 
 export const IMAGE_BYTES = 16 << 20;
@@ -275,6 +276,47 @@ export function postWrites(frontend: TestFrontend, count: number, queueIndex = 0
   queue.ring.publish();
   queue.kick();
   return posted;
+}
+
+/** True once the device has returned everything made available on a queue. */
+export async function drained(frontend: TestFrontend, queueIndex = 0): Promise<boolean> {
+  const { ring } = frontend.queue(queueIndex);
+  const endMs = performance.now() + SETTLE_MS;
+  while (ring.publishedUsed !== ring.availIndex) {
+    if (performance.now() > endMs) {
+      return false;
+    }
+    await pause(1);
+  }
+  return true;
+}
+
+export interface Signals {
+  readonly kick?: number;
+  readonly call?: number;
+  readonly err?: number;
+}
+
+/** Sets a stopped queue up again where it stopped, with other descriptors. */
+export async function restart(
+  { frontend, memory, queues }: TestFrontend,
+  index: number,
+  { kick, call, err }: Signals = {},
+): Promise<void> {
+  const { ring, kickFd, callFd, errFd } = queues[index] as TestQueue;
+  await frontend.setVringNum(index, ring.size);
+  await frontend.setVringBase(index, ring.availIndex);
+  await frontend.setVringAddr({
+    index,
+    flags: 0,
+    descriptorAddress: memory.userAddress(ring.descriptorOffset),
+    availableAddress: memory.userAddress(ring.availOffset),
+    usedAddress: memory.userAddress(ring.usedOffset),
+    logAddress: 0n,
+  });
+  await frontend.setVringErr(index, err ?? errFd);
+  await frontend.setVringCall(index, call ?? callFd);
+  await frontend.setVringKick(index, kick ?? kickFd);
 }
 
 /** One input, how far a front-end has come when it sends it, and what must be answered. */
