@@ -103,9 +103,9 @@ export class DaemonProcess {
 }
 
 /**
- * Arguments of env(1) that run a Node program without what a test runner hands down to children: its
- * loaders cost half a second and 30 MiB in each, and a child of another user can't write where they
- * want. Runners put the variables back into whatever is spawned, so env has to take them out.
+ * Arguments of env(1) that run a Node program without what a test runner hands down to children:
+ * its loaders cost half a second and 30 MiB in each, and a child of another user can't write where
+ * they want. Runners put the variables back into whatever is spawned, so env has to take them out.
  */
 export function plainNode(program: string, args: readonly string[]): string[] {
   const without = ['NODE_OPTIONS', 'NODE_V8_COVERAGE'].flatMap((name) => ['-u', name]);
