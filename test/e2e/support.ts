@@ -257,6 +257,13 @@ export interface Posted {
 
 /** Makes `count` 4 KiB writes available and kicks; does not wait for them. */
 export function postWrites(frontend: TestFrontend, count: number, queueIndex = 0): Posted[] {
+  const posted = prepareWrites(frontend, count, queueIndex);
+  frontend.queue(queueIndex).kick();
+  return posted;
+}
+
+/** The same without the kick. */
+export function prepareWrites(frontend: TestFrontend, count: number, queueIndex = 0): Posted[] {
   const { memory } = frontend;
   const queue = frontend.queue(queueIndex);
   const posted = Array.from({ length: count }, (_, i) => {
@@ -274,7 +281,6 @@ export function postWrites(frontend: TestFrontend, count: number, queueIndex = 0
     return { head, statusOffset, dataOffset };
   });
   queue.ring.publish();
-  queue.kick();
   return posted;
 }
 

@@ -43,6 +43,8 @@ export class Connection {
   readonly #watcher: Watcher;
   readonly #messageTimeoutMs: number;
   #firstMessageTimeoutMs: number | undefined;
+  /** When the message that has begun must be complete. */
+  #messageEndMs: number | undefined;
   readonly #fdTable = new Int32Array(2 + FDS_MAX + 1);
   readonly #outQueue: OutMessage[] = [];
   #outBytes = 0;
@@ -64,6 +66,7 @@ export class Connection {
   async receive(): Promise<RawMessage | undefined> {
     await this.#giveWay();
     const fds = new FdBag();
+    this.#messageEndMs = undefined;
     try {
       const headerBytes = await this.#read(HEADER_BYTES, fds, this.#firstMessageTimeoutMs);
       if (headerBytes === undefined) {
@@ -74,9 +77,7 @@ export class Connection {
       const header = decodeHeader(headerBytes);
       checkRequestHeaderOrReply(header);
       const payload =
-        header.size === 0
-          ? new Uint8Array(0)
-          : await this.#read(header.size, undefined, this.#messageTimeoutMs);
+        header.size === 0 ? new Uint8Array(0) : await this.#read(header.size, undefined, undefined);
       if (payload === undefined) {
         throw new VhostUserError('TRUNCATED');
       }
@@ -147,6 +148,8 @@ export class Connection {
       const got = native.socketReceive(this.#fd, buffer, filled, bytes - filled, this.#fdTable);
       this.#takeFds(fds);
       if (got > 0) {
+        // One limit for the whole message: a byte now and then does not extend it.
+        this.#messageEndMs ??= performance.now() + this.#messageTimeoutMs;
         filled += got;
         continue;
       }
@@ -160,7 +163,11 @@ export class Connection {
       if (error.code !== 'EAGAIN') {
         throw new VhostUserError('PEER_CLOSED', error.code);
       }
-      await this.#readable(filled > 0 ? this.#messageTimeoutMs : firstByteTimeoutMs);
+      await this.#readable(
+        this.#messageEndMs === undefined
+          ? firstByteTimeoutMs
+          : Math.max(0, this.#messageEndMs - performance.now()),
+      );
     }
     return buffer;
   }
