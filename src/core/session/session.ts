@@ -162,13 +162,14 @@ export class Session {
       this.log.debug({ request: decoded.name, fds: fds.count }, 'message');
       this.#checkGates(row as RequestRow);
       const reply = await this.#handle(decoded, message);
+      // Before the answer: a front-end that has it may count on what it gave being closed.
+      fds.close();
       if (replyIsDue(row as RequestRow, header.needReply, this.protocolFeatures)) {
         this.connection.send(encodeReplyTo(row as never, reply as never));
       }
     } catch (error) {
-      this.#refuse(error, header, row);
-    } finally {
       fds.close();
+      this.#refuse(error, header, row);
     }
   }
 
