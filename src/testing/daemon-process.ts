@@ -79,6 +79,12 @@ export class DaemonProcess {
     return { fds: readdirSync(`/proc/${this.pid}/fd`).length, guestMappings };
   }
 
+  /** Resident memory now. */
+  residentBytes(): number {
+    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+  }
+
   /** CPU seconds of all threads so far. */
   cpuSeconds(): number {
     const fields = readFileSync(`/proc/${this.pid}/stat`, 'utf8')

@@ -8,6 +8,7 @@ t.test('ready, resources, stop', async (t) => {
   t.ok(daemon.alive);
   t.ok(daemon.resources().fds > 5);
   t.ok(daemon.cpuSeconds() >= 0);
+  t.ok(daemon.residentBytes() > 16 << 20);
   t.match(await daemon.stop(), { code: 0, signal: null });
   t.notOk(daemon.alive);
 });
