@@ -188,6 +188,7 @@ t.test('memory slots', async (t) => {
     t.equal(await outcome(control.removeMemRegion(page(frontend, 7))), 'NACK', 'CS-083: unknown');
     const other = { ...page(frontend, 8), sizeBytes: 8192n };
     t.equal(await outcome(control.removeMemRegion(other)), 'NACK', 'CS-083: another size');
+    await control.getFeatures();
     const before = resources(scene.daemon).fds;
     const last = page(frontend, 8);
     t.equal(await control.request('REM_MEM_REG', last, [memory.fd]), 0n, 'CS-083: with descriptor');
@@ -297,11 +298,14 @@ t.test('CS-080: a table whose last region fails maps nothing', async (t) => {
   await withDaemon(t, [], async (scene) => {
     const frontend = await reach(scene, 'negotiated');
     const { memory, frontend: control } = frontend;
+    // A message's descriptors are closed behind its reply: the next reply shows that it is done.
+    await control.getFeatures();
     const before = resources(scene.daemon);
     const empty = check('memfd', native.memfdCreate('empty', 0));
     const far = { ...memory.region, guestAddress: FAR, userAddress: FAR };
     const call = control.setMemTable([memory.region, far], [memory.fd, empty]);
     t.equal(await outcome(call), 'NACK', 'refused');
+    await control.getFeatures();
     t.same(resources(scene.daemon), before, 'the former table is all that is mapped');
     closeSync(empty);
     await frontend.startQueues();
