@@ -1,6 +1,6 @@
 // The built command as its users meet it: `bin/vhost-ts.js` in a process of its own.
 
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,13 @@ export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 import { plainNode } from '../../src/testing/index.js';
 
 const BIN = join(ROOT, 'bin/vhost-ts.js');
+
+/** Permissions mean nothing to root: such a child runs as nobody. */
+const NOBODY = 65534;
+export const notRoot = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+/** Why nobody can't run this checkout, where it lies in a directory of root's own. */
+export const notRootSkip =
+  spawnSync('test', ['-r', BIN], notRoot).status === 0 ? false : 'only root can read this checkout';
 
 /** Far beyond what a start or an end takes, also on a loaded machine. */
 const PATIENCE_MS = 20_000;

@@ -4,11 +4,17 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import t from 'tap';
 import { native } from '../../src/native/index.js';
-import { imageFile, run, startListening, temporaryDirectory } from './command.js';
+import {
+  imageFile,
+  notRoot,
+  notRootSkip,
+  run,
+  startListening,
+  temporaryDirectory,
+} from './command.js';
 
 const directory = temporaryDirectory();
 const socket = `${directory}/s`;
-const NOBODY = 65534;
 
 mkdirSync(`${directory}/folder`);
 spawnSync('mkfifo', [`${directory}/fifo`]);
@@ -39,9 +45,7 @@ for (const [title, words, says] of UNUSABLE) {
   });
 }
 
-const notRoot = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
-
-t.test('a file that may only be read', async (t) => {
+t.test('a file that may only be read', { skip: notRootSkip }, async (t) => {
   const path = imageFile(directory, 'to-read', 1 << 20);
   chmodSync(path, 0o444);
   const words = ['blk', '--socket', socket, '--image', path];
@@ -53,7 +57,7 @@ t.test('a file that may only be read', async (t) => {
   t.equal((await outcome).code, 0, 'the advice holds');
 });
 
-t.test('a file that may not be opened', async (t) => {
+t.test('a file that may not be opened', { skip: notRootSkip }, async (t) => {
   const path = imageFile(directory, 'secret', 1 << 20);
   chmodSync(path, 0);
   const words = ['blk', '--socket', socket, '--image', path, '--read-only'];

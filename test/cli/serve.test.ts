@@ -15,6 +15,8 @@ import { native } from '../../src/native/index.js';
 import {
   connectTo,
   imageFile,
+  notRoot,
+  notRootSkip,
   run,
   SET_FEATURES_MESSAGE,
   start,
@@ -73,8 +75,7 @@ t.test('a path of 107 bytes', async (t) => {
   t.equal((await outcome).code, 0);
 });
 
-t.test('a directory that may not be written', async (t) => {
-  const notRoot = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+t.test('a directory that may not be written', { skip: notRootSkip }, async (t) => {
   const readable = imageFile(directory, 'readable', 1 << 20);
   const words = ['blk', '--socket', '/usr/vts.sock', '--image', readable, '--read-only'];
   const { code, stderr } = await run(words, notRoot);

@@ -33,7 +33,11 @@ export function openDescriptors(): number {
 }
 
 /** Polls until `condition` holds; tests wait for states, not for times. */
-export async function until(what: string, condition: () => boolean, limitMs = 5000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean,
+  limitMs = 30_000,
+): Promise<void> {
   const endMs = performance.now() + limitMs;
   while (!condition()) {
     if (performance.now() > endMs) {
