@@ -30,7 +30,6 @@ export interface BlkFlags {
 
 const EXIT_REASONS: Readonly<Record<ImageError['reason'], ExitReason>> = {
   unusable: 'input',
-  exists: 'input',
   locked: 'input',
   permission: 'permission',
   option: 'usage',
@@ -39,7 +38,6 @@ const EXIT_REASONS: Readonly<Record<ImageError['reason'], ExitReason>> = {
 /** What to do, where the error's own sentence does not say it in brackets. */
 const ADVICE: Readonly<Record<ImageError['reason'], string>> = {
   unusable: '; give --image a raw image file or a block device',
-  exists: '',
   locked: '; stop that process or choose another --image',
   permission: '; run as a user who may',
   option: '',

@@ -6,7 +6,7 @@ import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, openSync } f
 import { dirname } from 'node:path';
 import { fdKind, native } from '../../native/index.js';
 
-export type ImageErrorReason = 'unusable' | 'permission' | 'locked' | 'exists' | 'option';
+export type ImageErrorReason = 'unusable' | 'permission' | 'locked' | 'option';
 
 /** An image that can't be used, with the sentence for the user. */
 export class ImageError extends Error {
