@@ -9,6 +9,7 @@
         "native/core/guest-memory.cc",
         "native/core/host-file.cc",
         "native/core/memory-region.cc",
+        "native/core/operation-runner.cc",
         "native/core/operation.cc",
         "native/core/split-ring.cc",
         "native/core/thread-engine.cc",

@@ -17,8 +17,6 @@ constexpr uint64_t kSegmentsInFlightMax = 65536;
 constexpr uint64_t kBytesInFlightMax = uint64_t{256} << 20;
 // How often a ring without a kick descriptor is looked at when nothing else happens.
 constexpr int64_t kPolledVringUs = 200;
-// 2^53: the last of the integers that a double holds without gaps.
-constexpr double kFileBytesMax = 9007199254740992.0;
 // With this many operations at the disk the next completion comes soon whether we spin or sleep:
 // O_DIRECT at depth 32 lost 15 % of CPU by spinning and won nothing.
 constexpr size_t kSpinOperationsMax = 16;
@@ -37,11 +35,6 @@ inline void relaxCpu() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
-}
-
-// Also false for what is no number. Beyond it doubles skip integers, and the casts are undefined.
-bool isByteCount(double value) {
-  return value >= 0 && value <= kFileBytesMax;
 }
 
 bool capped(const SplitRing& ring) {
@@ -67,22 +60,16 @@ std::unique_ptr<DataPlane> DataPlane::create(const DataPlaneOptions& options, in
 }
 
 DataPlane::DataPlane(const DataPlaneOptions& options, std::unique_ptr<IoEngine> engine)
-    : options_(options), engine_(std::move(engine)), spinPolicy_(options.pollUs) {
+    : options_(options),
+      engine_(std::move(engine)),
+      operations_(engine_.get()),
+      spinPolicy_(options.pollUs) {
   vrings_.resize(kQueuesMax);
 }
 
 // The engine goes first: it waits for operations that still point into guest memory.
 DataPlane::~DataPlane() {
   engine_.reset();
-  for (const auto& op : operations_) {
-    if (op->bounce != nullptr) bounces_.give(op->bounce);
-  }
-}
-
-int DataPlane::addFile(uint32_t index, int fd, uint32_t directAlign) {
-  if (index >= IoEngine::kFilesMax) return -EINVAL;
-  files_[index] = {fd, directAlign};
-  return engine_->addFile(index, fd);
 }
 
 Vring* DataPlane::vring(uint32_t queue) const {
@@ -151,13 +138,8 @@ int DataPlane::endVring(uint32_t queue) {
 uint32_t DataPlane::inFlight(uint32_t queue) const {
   const Vring* found = vring(queue);
   if (found == nullptr) return 0;
-  return found->fault == RingFault::kHandler ? operationsOf(queue) : found->ring.inFlightCount();
-}
-
-uint32_t DataPlane::operationsOf(uint32_t queue) const {
-  return static_cast<uint32_t>(std::count_if(
-      operations_.begin(), operations_.end(),
-      [queue](const auto& op) { return op->chain != kNoChain && op->chain >> 16 == queue; }));
+  return found->fault == RingFault::kHandler ? operations_.busyOf(queue)
+                                             : found->ring.inFlightCount();
 }
 
 uint32_t DataPlane::inFlightTotal() const {
@@ -221,110 +203,37 @@ void DataPlane::runCommands(uint32_t count) {
     if (command.code == static_cast<uint32_t>(CommandCode::kComplete)) {
       complete(command.chain, command.flags, command.tailOffset, command.tailByte,
                command.usedLength);
-    } else {
-      runOperation(command);
+      continue;
     }
-  }
-}
-
-bool DataPlane::makesSense(const CommandRecord& command) const {
-  return command.code >= static_cast<uint32_t>(OperationCode::kRead) &&
-         command.code <= static_cast<uint32_t>(OperationCode::kWriteZeros) &&
-         command.file < IoEngine::kFilesMax && files_[command.file].fd >= 0 &&
-         isByteCount(command.offset) && isByteCount(command.length) &&
-         isByteCount(command.offset + command.length);
-}
-
-void DataPlane::runOperation(const CommandRecord& command) {
-  if (freeOperations_.empty()) {
-    operations_.push_back(std::make_unique<Operation>());
-    freeOperations_.push_back(operations_.back().get());
-  }
-  Operation* op = freeOperations_.back();
-  freeOperations_.pop_back();
-  op->reset();
-  op->code = static_cast<OperationCode>(command.code);
-  op->chain = command.chain;
-  op->tag = command.tag;
-  op->commandFlags = command.flags;
-  if (!makesSense(command)) {
-    rejected_.push_back(op);
-    return;
-  }
-  op->file = command.file;
-  op->fd = files_[op->file].fd;
-  op->offset = static_cast<uint64_t>(command.offset);
-  op->remaining = static_cast<uint64_t>(command.length);
-  op->durable = command.flags & kCommandDurable;
-  op->mode = command.mode;
-  op->tailOffset = command.tailOffset;
-  op->tailByte = command.tailByte;
-  op->usedLength = command.usedLength;
-  if (op->code == OperationCode::kRead || op->code == OperationCode::kWrite) {
-    op->directAlign = files_[op->file].directAlign;
     uint16_t head = 0;
     Vring* owner = vringOf(command.chain, &head);
-    const bool writable = op->code == OperationCode::kRead;
-    if (owner == nullptr ||
-        owner->ring.chain(head).slice(writable, command.chainOffset, op->remaining,
-                                      &op->segments) != op->remaining) {
-      rejected_.push_back(op);
-      return;
-    }
-  }
-  beginAttempt(op);
-}
-
-void DataPlane::beginAttempt(Operation* op) {
-  if (prepareAttempt(op, &bounces_) == Attempt::kReady) {
-    engine_->start(op);
-  } else {
-    waitingForBounce_.push_back(op);
+    operations_.start(command, owner == nullptr ? nullptr : &owner->ring.chain(head));
   }
 }
 
 void DataPlane::reap() {
-  // An operation that needs another attempt is submitted at the end, so no wait can miss it.
-  bool again = false;
-  while (!rejected_.empty() && completions_ < kCompletionsMax) {
-    finish(rejected_.back(), -EINVAL);
-    rejected_.pop_back();
-  }
   while (completions_ < kCompletionsMax) {
-    Operation* op = engine_->reap();
-    if (op == nullptr) break;
-    const bool bounced = op->bounce != nullptr;
     int result = 0;
-    if (finishAttempt(op, &bounces_, &result) == Progress::kAgain) {
-      beginAttempt(op);
-      again = true;
-      continue;
-    }
-    finish(op, result);
-    if (bounced && !waitingForBounce_.empty()) {
-      Operation* waiting = waitingForBounce_.front();
-      waitingForBounce_.pop_front();
-      beginAttempt(waiting);
-      again = true;
-    }
+    Operation* op = operations_.reap(&result);
+    if (op == nullptr) break;
+    finish(*op, result);
+    operations_.give(op);
   }
-  if (again) engine_->submit();
+  operations_.submitContinued();
 }
 
-void DataPlane::finish(Operation* op, int result) {
+void DataPlane::finish(const Operation& op, int result) {
   uint16_t head = 0;
   if (result == -EFAULT) {
     // The kernel met a lost page where our own access would have met SIGBUS (CS-077).
-    if (Vring* owner = vringOf(op->chain, &head)) owner->ring.memory()->poison();
+    if (Vring* owner = vringOf(op.chain, &head)) owner->ring.memory()->poison();
   }
-  if (result == 0 && (op->commandFlags & kCommandComplete)) {
-    complete(op->chain, op->commandFlags, op->tailOffset, op->tailByte, op->usedLength);
+  if (result == 0 && (op.commandFlags & kCommandComplete)) {
+    complete(op.chain, op.commandFlags, op.tailOffset, op.tailByte, op.usedLength);
   }
-  if (result != 0 || (op->commandFlags & kCommandNotify)) {
-    addCompletion(op->chain, op->tag, result, op->code);
+  if (result != 0 || (op.commandFlags & kCommandNotify)) {
+    addCompletion(op.chain, op.tag, result, op.code);
   }
-  op->chain = kNoChain;
-  freeOperations_.push_back(op);
 }
 
 void DataPlane::complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, uint32_t tailByte,
@@ -450,8 +359,7 @@ bool DataPlane::anyWork() const {
 // those would never end, so they count only once something completes.
 void DataPlane::sleep() {
   const uint64_t sinceNs = monotonicNs();
-  const size_t operations = operations_.size() - freeOperations_.size();
-  if (operations < kSpinOperationsMax && spinPolicy_.worthIt() && spin(sinceNs)) {
+  if (operations_.busy() < kSpinOperationsMax && spinPolicy_.worthIt() && spin(sinceNs)) {
     spinPolicy_.observe(monotonicNs() - sinceNs);
     return;
   }

@@ -4,13 +4,13 @@
 #define VHOST_CORE_DATA_PLANE_H_
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <vector>
 
 #include "exchange.h"
 #include "io-engine.h"
+#include "operation-runner.h"
 #include "spin-policy.h"
 #include "vring.h"
 
@@ -45,7 +45,9 @@ class DataPlane {
   ~DataPlane();
 
   // Takes no ownership of the file. directAlign: 0 for the page cache, else O_DIRECT alignment.
-  int addFile(uint32_t index, int fd, uint32_t directAlign);
+  int addFile(uint32_t index, int fd, uint32_t directAlign) {
+    return operations_.addFile(index, fd, directAlign);
+  }
 
   // Takes ownership of the descriptors, also on failure. The vring pops only once enabled.
   int startVring(const VringStart& start, std::shared_ptr<GuestMemory> memory);
@@ -82,22 +84,13 @@ class DataPlane {
   uint64_t callCount(uint32_t queue) const;
 
  private:
-  struct HostFile {
-    int fd = -1;
-    uint32_t directAlign = 0;
-  };
-
   DataPlane(const DataPlaneOptions& options, std::unique_ptr<IoEngine> engine);
 
   Vring* vring(uint32_t queue) const;
   Vring* vringOf(uint32_t chain, uint16_t* head) const;
   void runCommands(uint32_t count);
-  bool makesSense(const CommandRecord& command) const;
-  void runOperation(const CommandRecord& command);
-  uint32_t operationsOf(uint32_t queue) const;
-  void beginAttempt(Operation* op);
   void reap();
-  void finish(Operation* op, int result);
+  void finish(const Operation& op, int result);
   void complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, uint32_t tailByte,
                 uint32_t usedLength);
   void addCompletion(uint32_t chain, uint32_t tag, int result, OperationCode code);
@@ -115,12 +108,8 @@ class DataPlane {
 
   DataPlaneOptions options_;
   std::unique_ptr<IoEngine> engine_;
+  OperationRunner operations_;
   SpinPolicy spinPolicy_;
-  BouncePool bounces_;
-  std::deque<Operation*> waitingForBounce_;  // the first to come is the first to go on
-  std::vector<std::unique_ptr<Operation>> operations_;
-  std::vector<Operation*> freeOperations_;
-  HostFile files_[IoEngine::kFilesMax];
   std::vector<std::unique_ptr<Vring>> vrings_;  // by queue index
   std::vector<uint32_t> active_;                // queue indices that exist
   std::map<uint32_t, uint32_t> queueOfToken_;
@@ -130,9 +119,8 @@ class DataPlane {
   uint32_t completions_ = 0;
   uint32_t events_ = 0;
   uint32_t eventsReported_ = 0;  // those TypeScript has been told of
-  std::vector<EventRecord>
-      lateEvents_;                    // for which the table had no room: at most 2 for each vring
-  std::vector<Operation*> rejected_;  // commands that made no sense: results, never attempted
+  // For which the table had no room: at most 2 for each vring.
+  std::vector<EventRecord> lateEvents_;
   bool wake_ = false;
   bool held_ = false;
 };

@@ -3,7 +3,7 @@
 
 import { appendFileSync, readFileSync, truncateSync } from 'node:fs';
 import t from 'tap';
-import { Connection } from '../../src/core/session/connection.js';
+import { Connection } from '../../src/core/connection/connection.js';
 import {
   BLK_DISCARD,
   BLK_FLUSH,

@@ -13,13 +13,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import type { RawMessage } from '../../src/core/connection/connection.js';
 import type { VhostUserFrontend } from '../../src/core/frontend/index.js';
 import {
   encodeRequest,
   frontendRequestById,
   VhostUserError,
 } from '../../src/core/protocol/index.js';
-import type { RawMessage } from '../../src/core/session/connection.js';
 import {
   BLK_OUT,
   BlkDriver,

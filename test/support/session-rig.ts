@@ -1,6 +1,7 @@
 // A real session between a socket and real workers; the test is the front-end, message by message.
 
 import type { Test } from 'tap';
+import { Connection, type ConnectionOptions } from '../../src/core/connection/connection.js';
 import type { ConfigWriteReason, DataHalf, VirtioDevice } from '../../src/core/device.js';
 import type { Log } from '../../src/core/log.js';
 import {
@@ -18,7 +19,6 @@ import {
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_VERSION_1,
 } from '../../src/core/protocol/index.js';
-import { Connection, type ConnectionOptions } from '../../src/core/session/connection.js';
 import { Session } from '../../src/core/session/session.js';
 import { Peer } from './peer.js';
 import { socketPair } from './resources.js';

@@ -1,9 +1,9 @@
 // A device on a listener: workers started once, one session after another until told to stop.
 
 import { native } from '../../native/index.js';
+import { Connection } from '../connection/connection.js';
 import type { VirtioDevice } from '../device.js';
 import type { Log } from '../log.js';
-import { Connection } from '../session/connection.js';
 import { Session } from '../session/session.js';
 import type { IoEngineName } from '../worker/commands.js';
 import { WorkerPool } from '../worker/worker-pool.js';

@@ -2,6 +2,7 @@
 // REPLY_ACK negotiated each one is acknowledged, so a refusal is an error here.
 
 import { check, native } from '../../native/index.js';
+import { Connection, type RawMessage } from '../connection/connection.js';
 import {
   encodeFrontendRequest,
   type FrontendRequestName,
@@ -17,7 +18,6 @@ import {
   VhostUserError,
   type VringAddr,
 } from '../protocol/index.js';
-import { Connection, type RawMessage } from '../session/connection.js';
 
 /** How long a back-end may take to answer; a drain of a busy disk is the longest. */
 const REPLY_TIMEOUT_MS = 60_000;

@@ -80,7 +80,8 @@ export function request<const N extends string, K extends PayloadKind, R extends
   return { id, name, payload, fds, reply, needs, feature, clause };
 }
 
-/** Any non-zero u64 refuses. */
+/** Zero acknowledges, any other u64 refuses. */
+export const SUCCESS = 0n;
 export const NACK = 1n;
 
 export const ACK: ReplyRule<'u64'> = { when: 'ack', payload: 'u64', fds: NO_FDS, refusal: NACK };

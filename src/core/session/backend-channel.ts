@@ -1,9 +1,9 @@
 // The channel SET_BACKEND_REQ_FD gives: requests from us to the front-end. Nothing waits for it:
 // QEMU serves it in the thread that may just be waiting for our reply on the main channel.
 
+import { Connection } from '../connection/connection.js';
 import type { Log } from '../log.js';
 import { encodeBackendRequest } from '../protocol/index.js';
-import { Connection } from './connection.js';
 
 export class BackendChannel {
   readonly #connection: Connection;

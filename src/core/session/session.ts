@@ -1,6 +1,7 @@
 // One front-end's connection from accept to the end: reads a message, checks it against the table,
 // lets its handler act, answers. One message at a time; the state is the fields of this class.
 
+import type { Connection, RawMessage } from '../connection/connection.js';
 import type { VirtioDevice } from '../device.js';
 import { type Log, rateLimited } from '../log.js';
 import { GuestMemory } from '../memory/guest-memory.js';
@@ -25,8 +26,7 @@ import {
 import { RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import type { BackendChannel } from './backend-channel.js';
-import type { Connection, RawMessage } from './connection.js';
-import { HANDLERS } from './handlers.js';
+import { HANDLERS } from './handlers/index.js';
 import { Vring } from './vring.js';
 
 /** Storage that hangs must not hold the front-end for ever; QEMU's own I/O timeouts are longer. */

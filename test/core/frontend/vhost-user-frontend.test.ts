@@ -2,6 +2,7 @@
 // Against the real back-end it runs in every end-to-end test.
 
 import t from 'tap';
+import { Connection } from '../../../src/core/connection/connection.js';
 import { VhostUserFrontend } from '../../../src/core/frontend/index.js';
 import {
   encodeMessage,
@@ -9,7 +10,6 @@ import {
   payloadCodec,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
 } from '../../../src/core/protocol/index.js';
-import { Connection } from '../../../src/core/session/connection.js';
 import { check, native } from '../../../src/native/index.js';
 import { socketPair } from '../../../src/testing/index.js';
 

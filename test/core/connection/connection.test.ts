@@ -1,5 +1,10 @@
 import t, { type Test } from 'tap';
 import {
+  Connection,
+  type ConnectionOptions,
+  type RawMessage,
+} from '../../../src/core/connection/connection.js';
+import {
   encodeFrontendRequest,
   encodeMessage,
   encodeReply,
@@ -7,11 +12,6 @@ import {
   HEADER_BYTES,
   PAYLOAD_BYTES_MAX,
 } from '../../../src/core/protocol/index.js';
-import {
-  Connection,
-  type ConnectionOptions,
-  type RawMessage,
-} from '../../../src/core/session/connection.js';
 import { native } from '../../../src/native/index.js';
 import { Peer } from '../../support/peer.js';
 import { eventfd, openDescriptors, socketPair, until } from '../../support/resources.js';

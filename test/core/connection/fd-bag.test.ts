@@ -1,5 +1,5 @@
 import t from 'tap';
-import { FdBag } from '../../../src/core/session/fd-bag.js';
+import { FdBag } from '../../../src/core/connection/fd-bag.js';
 import { native } from '../../../src/native/index.js';
 import { eventfd, openDescriptors } from '../../support/resources.js';
 

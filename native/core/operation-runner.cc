@@ -1,0 +1,132 @@
+#include "operation-runner.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace vhost {
+namespace {
+
+// 2^53: the last of the integers that a double holds without gaps.
+constexpr double kFileBytesMax = 9007199254740992.0;
+
+// Also false for what is no number. Beyond it doubles skip integers, and the casts are undefined.
+bool isByteCount(double value) {
+  return value >= 0 && value <= kFileBytesMax;
+}
+
+}  // namespace
+
+OperationRunner::~OperationRunner() {
+  for (const auto& op : operations_) {
+    if (op->bounce != nullptr) bounces_.give(op->bounce);
+  }
+}
+
+int OperationRunner::addFile(uint32_t index, int fd, uint32_t directAlign) {
+  if (index >= IoEngine::kFilesMax) return -EINVAL;
+  files_[index] = {fd, directAlign};
+  return engine_->addFile(index, fd);
+}
+
+void OperationRunner::start(const CommandRecord& command, const DescriptorChain* chain) {
+  Operation* op = take(command);
+  if (fill(op, command, chain)) {
+    beginAttempt(op);
+  } else {
+    rejected_.push_back(op);
+  }
+}
+
+Operation* OperationRunner::take(const CommandRecord& command) {
+  if (free_.empty()) {
+    operations_.push_back(std::make_unique<Operation>());
+    free_.push_back(operations_.back().get());
+  }
+  Operation* op = free_.back();
+  free_.pop_back();
+  op->reset();
+  op->code = static_cast<OperationCode>(command.code);
+  op->chain = command.chain;
+  op->tag = command.tag;
+  op->commandFlags = command.flags;
+  op->tailOffset = command.tailOffset;
+  op->tailByte = command.tailByte;
+  op->usedLength = command.usedLength;
+  return op;
+}
+
+bool OperationRunner::makesSense(const CommandRecord& command) const {
+  return command.code >= static_cast<uint32_t>(OperationCode::kRead) &&
+         command.code <= static_cast<uint32_t>(OperationCode::kWriteZeros) &&
+         command.file < IoEngine::kFilesMax && files_[command.file].fd >= 0 &&
+         isByteCount(command.offset) && isByteCount(command.length) &&
+         isByteCount(command.offset + command.length);
+}
+
+bool OperationRunner::fill(Operation* op, const CommandRecord& command,
+                           const DescriptorChain* chain) const {
+  if (!makesSense(command)) return false;
+  op->file = command.file;
+  op->fd = files_[op->file].fd;
+  op->offset = static_cast<uint64_t>(command.offset);
+  op->remaining = static_cast<uint64_t>(command.length);
+  op->durable = command.flags & kCommandDurable;
+  op->mode = command.mode;
+  if (op->code != OperationCode::kRead && op->code != OperationCode::kWrite) return true;
+  op->directAlign = files_[op->file].directAlign;
+  const bool writable = op->code == OperationCode::kRead;
+  return chain != nullptr &&
+         chain->slice(writable, command.chainOffset, op->remaining, &op->segments) == op->remaining;
+}
+
+void OperationRunner::beginAttempt(Operation* op) {
+  if (prepareAttempt(op, &bounces_) == Attempt::kReady) {
+    engine_->start(op);
+  } else {
+    waitingForBounce_.push_back(op);
+  }
+}
+
+Operation* OperationRunner::reap(int* result) {
+  if (!rejected_.empty()) {
+    Operation* op = rejected_.back();
+    rejected_.pop_back();
+    *result = -EINVAL;
+    return op;
+  }
+  for (Operation* op = engine_->reap(); op != nullptr; op = engine_->reap()) {
+    const bool bounced = op->bounce != nullptr;
+    const Progress progress = finishAttempt(op, &bounces_, result);
+    if (progress == Progress::kAgain) {
+      beginAttempt(op);
+      continued_ = true;
+      continue;
+    }
+    if (bounced && !waitingForBounce_.empty()) {
+      Operation* waiting = waitingForBounce_.front();
+      waitingForBounce_.pop_front();
+      beginAttempt(waiting);
+      continued_ = true;
+    }
+    return op;
+  }
+  return nullptr;
+}
+
+void OperationRunner::give(Operation* op) {
+  op->chain = kNoChain;
+  free_.push_back(op);
+}
+
+void OperationRunner::submitContinued() {
+  if (continued_) engine_->submit();
+  continued_ = false;
+}
+
+uint32_t OperationRunner::busyOf(uint32_t queue) const {
+  return static_cast<uint32_t>(std::count_if(
+      operations_.begin(), operations_.end(),
+      [queue](const auto& op) { return op->chain != kNoChain && op->chain >> 16 == queue; }));
+}
+
+}  // namespace vhost

@@ -1,0 +1,65 @@
+// The operations of one worker, from command to result: host files by index, cutting segments out
+// of a chain, attempts one after another, bounce buffers in turn. It knows no ring.
+#ifndef VHOST_CORE_OPERATION_RUNNER_H_
+#define VHOST_CORE_OPERATION_RUNNER_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "descriptor-chain.h"
+#include "exchange.h"
+#include "io-engine.h"
+#include "operation.h"
+
+namespace vhost {
+
+class OperationRunner {
+ public:
+  // The engine is borrowed, and must be gone before this is: it may point into bounce buffers.
+  explicit OperationRunner(IoEngine* engine) : engine_(engine) {}
+  ~OperationRunner();
+  OperationRunner(const OperationRunner&) = delete;
+  OperationRunner& operator=(const OperationRunner&) = delete;
+
+  // Takes no ownership of the file. directAlign: 0 for the page cache, else O_DIRECT alignment.
+  int addFile(uint32_t index, int fd, uint32_t directAlign);
+
+  // Begins what the command asks for; a command that makes no sense ends in -EINVAL like any
+  // operation. chain: the one in flight the command names, nullptr when there is none.
+  void start(const CommandRecord& command, const DescriptorChain* chain);
+
+  // An operation that is done, *result 0 or -errno; nullptr: none now. It must be given back.
+  Operation* reap(int* result);
+  void give(Operation* op);
+  // Hands attempts that reap() began to the kernel, so that no wait can miss them.
+  void submitContinued();
+
+  size_t busy() const { return operations_.size() - free_.size(); }
+  uint32_t busyOf(uint32_t queue) const;
+
+ private:
+  struct HostFile {
+    int fd = -1;
+    uint32_t directAlign = 0;
+  };
+
+  bool makesSense(const CommandRecord& command) const;
+  Operation* take(const CommandRecord& command);
+  bool fill(Operation* op, const CommandRecord& command, const DescriptorChain* chain) const;
+  void beginAttempt(Operation* op);
+
+  IoEngine* engine_;
+  BouncePool bounces_;
+  std::deque<Operation*> waitingForBounce_;  // the first to come is the first to go on
+  std::vector<std::unique_ptr<Operation>> operations_;
+  std::vector<Operation*> free_;
+  std::vector<Operation*> rejected_;  // commands that made no sense: results, never attempted
+  HostFile files_[IoEngine::kFilesMax];
+  bool continued_ = false;
+};
+
+}  // namespace vhost
+
+#endif  // VHOST_CORE_OPERATION_RUNNER_H_

@@ -1,0 +1,104 @@
+// Features, protocol features, status and reset: what is agreed, and how it ends.
+
+import {
+  hasFeature,
+  SUCCESS,
+  VHOST_F_LOG_ALL,
+  VHOST_USER_F_PROTOCOL_FEATURES,
+  VHOST_USER_PROTOCOL_F_BACKEND_REQ,
+  VHOST_USER_PROTOCOL_F_CONFIG,
+  VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_MQ,
+  VHOST_USER_PROTOCOL_F_REPLY_ACK,
+  VHOST_USER_PROTOCOL_F_RESET_DEVICE,
+  VHOST_USER_PROTOCOL_F_STATUS,
+  VhostUserError,
+  VIRTIO_F_VERSION_1,
+} from '../../protocol/index.js';
+import type { Session } from '../session.js';
+
+/** What every device gets from the framework. */
+const FRAMEWORK_FEATURES =
+  VHOST_USER_PROTOCOL_F_MQ |
+  VHOST_USER_PROTOCOL_F_REPLY_ACK |
+  VHOST_USER_PROTOCOL_F_BACKEND_REQ |
+  VHOST_USER_PROTOCOL_F_CONFIG |
+  VHOST_USER_PROTOCOL_F_RESET_DEVICE |
+  VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
+  VHOST_USER_PROTOCOL_F_STATUS;
+
+/** VIRTIO 1.3 §2.1: device status is one byte. */
+const STATUS_MAX = 0xffn;
+const STATUS_FEATURES_OK = 8;
+
+export async function setFeatures(session: Session, features: bigint): Promise<bigint> {
+  if ((features & ~session.offeredFeatures) !== 0n) {
+    throw new VhostUserError('FEATURE_NOT_OFFERED', `0x${features.toString(16)}`);
+  }
+  if (!hasFeature(features, VIRTIO_F_VERSION_1)) {
+    throw new VhostUserError('FEATURE_REQUIRED', 'VIRTIO_F_VERSION_1 (a modern driver)');
+  }
+  // virtio_uml sends SET_FEATURES twice, the second time without bit 30: that one may change too.
+  const free = VHOST_F_LOG_ALL | VHOST_USER_F_PROTOCOL_FEATURES;
+  const running = session.vrings.some((vring) => vring.started);
+  if (running && (features & ~free) !== (session.ackedFeatures & ~free)) {
+    throw new VhostUserError('VRING_STATE', 'features changed while vrings run');
+  }
+  await session.device.ackedFeatures?.(features);
+  session.ackedFeatures = features;
+  session.featuresSet = true;
+  if (!hasFeature(features, VHOST_USER_F_PROTOCOL_FEATURES)) {
+    // vhost-user "Ring states": without bit 30 rings are enabled from the start.
+    await enableAll(session, true);
+  }
+  return SUCCESS;
+}
+
+async function enableAll(session: Session, enabled: boolean): Promise<void> {
+  for (const vring of session.vrings) {
+    await vring.setEnabled(enabled, session.pool);
+  }
+}
+
+export async function setProtocolFeatures(session: Session, features: bigint): Promise<bigint> {
+  if ((features & ~offeredProtocolFeatures(session)) !== 0n) {
+    throw new VhostUserError('FEATURE_NOT_OFFERED', `protocol 0x${features.toString(16)}`);
+  }
+  session.protocolFeatures = features;
+  return SUCCESS;
+}
+
+export function offeredProtocolFeatures(session: Session): bigint {
+  return FRAMEWORK_FEATURES | session.device.protocolFeatures();
+}
+
+export async function resetDevice(session: Session): Promise<bigint> {
+  await session.stopAllVrings();
+  await enableAll(session, false);
+  await session.device.resetDevice?.();
+  session.status = 0;
+  return SUCCESS;
+}
+
+export async function setStatus(session: Session, status: bigint): Promise<bigint> {
+  if (status > STATUS_MAX) {
+    throw new VhostUserError('PAYLOAD_VALUE', `status 0x${status.toString(16)}`);
+  }
+  if (status === 0n) {
+    await resetDevice(session);
+  }
+  session.status = Number(status);
+  return SUCCESS;
+}
+
+/** FEATURES_OK reads back as set only when the features were taken (VIRTIO 1.3 §3.1.1). */
+export async function getStatus(session: Session): Promise<bigint> {
+  return BigInt(session.featuresSet ? session.status : session.status & ~STATUS_FEATURES_OK);
+}
+
+/** Deprecated: what is left of it is that rings are disabled, with nothing in flight (CS-057). */
+export async function resetOwner(session: Session): Promise<bigint> {
+  await session.stopAllVrings();
+  await enableAll(session, false);
+  return SUCCESS;
+}

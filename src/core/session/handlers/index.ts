@@ -1,0 +1,77 @@
+// The handler of each front-end request, in the order of the table.
+
+import { SUCCESS, VhostUserError } from '../../protocol/index.js';
+import { getConfig, setBackendReqFd, setConfig } from './config-handlers.js';
+import {
+  getStatus,
+  offeredProtocolFeatures,
+  resetDevice,
+  resetOwner,
+  setFeatures,
+  setProtocolFeatures,
+  setStatus,
+} from './feature-handlers.js';
+import type { Handlers } from './handler.js';
+import { addMemReg, MEM_SLOTS_MAX, remMemReg, setMemTable } from './memory-handlers.js';
+import {
+  getVringBase,
+  setVringAddr,
+  setVringBase,
+  setVringCall,
+  setVringEnable,
+  setVringErr,
+  setVringKick,
+  setVringNum,
+} from './vring-handlers.js';
+
+/** For requests this back-end refuses: never a pretended success. */
+async function unsupported(): Promise<never> {
+  throw new VhostUserError('UNSUPPORTED');
+}
+
+export const HANDLERS: Handlers = {
+  GET_FEATURES: async (session) => session.offeredFeatures,
+  SET_FEATURES: setFeatures,
+  SET_OWNER: async () => SUCCESS,
+  RESET_OWNER: resetOwner,
+  SET_MEM_TABLE: setMemTable,
+  SET_LOG_BASE: unsupported,
+  SET_LOG_FD: unsupported,
+  SET_VRING_NUM: setVringNum,
+  SET_VRING_ADDR: setVringAddr,
+  SET_VRING_BASE: setVringBase,
+  GET_VRING_BASE: getVringBase,
+  SET_VRING_KICK: setVringKick,
+  SET_VRING_CALL: setVringCall,
+  SET_VRING_ERR: setVringErr,
+  GET_PROTOCOL_FEATURES: async (session) => offeredProtocolFeatures(session),
+  SET_PROTOCOL_FEATURES: setProtocolFeatures,
+  GET_QUEUE_NUM: async (session) => BigInt(session.vrings.length),
+  SET_VRING_ENABLE: setVringEnable,
+  SEND_RARP: unsupported,
+  NET_SET_MTU: unsupported,
+  SET_BACKEND_REQ_FD: setBackendReqFd,
+  IOTLB_MSG: unsupported,
+  SET_VRING_ENDIAN: unsupported,
+  GET_CONFIG: getConfig,
+  SET_CONFIG: setConfig,
+  CREATE_CRYPTO_SESSION: unsupported,
+  CLOSE_CRYPTO_SESSION: unsupported,
+  POSTCOPY_ADVISE: unsupported,
+  POSTCOPY_LISTEN: unsupported,
+  POSTCOPY_END: unsupported,
+  GET_INFLIGHT_FD: unsupported,
+  SET_INFLIGHT_FD: unsupported,
+  GPU_SET_SOCKET: unsupported,
+  RESET_DEVICE: resetDevice,
+  VRING_KICK: unsupported,
+  GET_MAX_MEM_SLOTS: async () => BigInt(MEM_SLOTS_MAX),
+  ADD_MEM_REG: addMemReg,
+  REM_MEM_REG: remMemReg,
+  SET_STATUS: setStatus,
+  GET_STATUS: getStatus,
+  GET_SHARED_OBJECT: unsupported,
+  SET_DEVICE_STATE_FD: unsupported,
+  CHECK_DEVICE_STATE: unsupported,
+  GET_SHMEM_CONFIG: unsupported,
+};
