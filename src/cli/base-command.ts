@@ -27,6 +27,9 @@ export const SOCKET_FLAGS = {
     description: 'use this inherited descriptor: a listening or a connected socket',
     helpValue: 'N',
   }),
+  client: Flags.boolean({
+    description: 'connect to --socket, where the front-end listens, and again when it has left',
+  }),
   once: Flags.boolean({ description: 'exit when the first front-end has left' }),
 } as const;
 

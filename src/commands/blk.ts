@@ -80,8 +80,11 @@ export default class Blk extends BaseCommand {
       // The kernel would take it for "any abstract name".
       throw new UserError('usage', '--socket is empty');
     }
+    if (flags.client && flags.socket === undefined) {
+      throw new UserError('usage', '--client needs --socket PATH');
+    }
     if (flags['print-qemu-args']) {
-      this.#printQemuArgs(flags.socket, flags['num-queues']);
+      this.#printQemuArgs(flags.socket, flags.client, flags['num-queues']);
       return;
     }
     if (flags.image === undefined) {
@@ -91,11 +94,12 @@ export default class Blk extends BaseCommand {
     await runBlk({ ...flags, image: flags.image });
   }
 
-  #printQemuArgs(socket: string | undefined, queues: number): void {
+  #printQemuArgs(socket: string | undefined, client: boolean, queues: number): void {
     if (socket === undefined) {
       throw new UserError('usage', '--print-qemu-args needs --socket PATH');
     }
     const properties = { 'num-queues': queues };
-    process.stdout.write(qemuArgsText({ socket, device: 'vhost-user-blk-pci', properties }));
+    const device = 'vhost-user-blk-pci';
+    process.stdout.write(qemuArgsText({ socket, client, device, properties }));
   }
 }

@@ -1,5 +1,6 @@
 // The public door of core.
 
+export * from './daemon/connector.js';
 export * from './daemon/daemon.js';
 export * from './daemon/listener.js';
 export * from './device.js';
