@@ -212,7 +212,7 @@ function halves({ memory }: TestFrontend, at: number): MemoryRegion[] {
   ];
 }
 
-t.test('a table and a buffer over two regions', async (t) => {
+t.test('trap 20: a table and a buffer over two regions', async (t) => {
   const AT = 2 << 20;
   await withDaemon(t, [], async (scene) => {
     const frontend = scene.connect();
@@ -227,13 +227,18 @@ t.test('a table and a buffer over two regions', async (t) => {
     raw.table([raw.header, 16, N, 1], [cut - 256n, 512, N, 2], [raw.status, 1, W]).offer(0);
     t.ok(await drained(frontend), 'RG-032: a buffer over two regions');
     t.equal(raw.statusByte, 0, 'RG-032: status');
-    const shift = AT - 24 - raw.page;
-    raw
-      .indirect(raw.good(), shift)
-      .table([cut - 24n, 48, I])
-      .offer(0);
-    t.ok(await drained(frontend), 'RG-018: a table over two regions');
-    t.equal(raw.statusByte, 0, 'RG-018: status');
+    // Cut between and within the entries of the table, at every byte (trap 20).
+    for (let before = 1; before < 48; before++) {
+      const shift = AT - before - raw.page;
+      raw
+        .indirect(raw.good(), shift)
+        .table([cut - BigInt(before), 48, I])
+        .offer(0);
+      t.ok(await drained(frontend), `RG-018: a table cut after ${before} bytes`);
+      t.equal(raw.statusByte, 0, 'RG-018: status');
+      raw.ring.takeUsed();
+      frontend.memory.bytes[Number(raw.status - memory.guestBase)] = STATUS_UNWRITTEN;
+    }
     t.equal(errors(frontend.queue(0)), 0, 'no error');
     frontend.close();
     await checkHealthy(t, scene, 'RG-018, RG-032');

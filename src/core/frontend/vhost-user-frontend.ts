@@ -112,7 +112,12 @@ export class VhostUserFrontend {
 
   async getConfig(offset: number, size: number): Promise<Uint8Array> {
     const request = { offset, flags: 0, bytes: new Uint8Array(size) };
-    return (await this.request('GET_CONFIG', request)).bytes;
+    const { bytes } = await this.request('GET_CONFIG', request);
+    // rust-vmm refuses with a header of size 0, libvhost-user with no payload at all (trap 9).
+    if (bytes.byteLength === 0) {
+      throw new VhostUserError('PEER_REFUSED', 'GET_CONFIG');
+    }
+    return bytes;
   }
 
   async setConfig(offset: number, bytes: Uint8Array, flags = 0): Promise<void> {
