@@ -1,7 +1,7 @@
 // The trait: what a virtio device must and may implement. It has two halves. The control half
 // (`VirtioDevice`) answers features, config space and the front-end's requests on the control
 // thread; the data half (`QueueHandler`) is made in each worker from a module of its own and
-// decides requests there. Only the first eight members are required: what is left out has the
+// decides requests there. Only the first seven members are required: what is left out has the
 // default its comment names.
 //
 // Errors: a control method refuses by throwing a VhostUserError, whose code's row says whether the
@@ -19,8 +19,10 @@ export type DeviceStateDirection = 'save' | 'load';
 
 /** Where the data half of a device comes from. It crosses a thread: plain data only. */
 export interface DataHalf {
-  /** URL of a module that exports `handlerFactory: HandlerFactory`. */
+  /** URL of a module that exports `handlerFactory: HandlerFactory`, or `device`. */
   readonly moduleUrl: string;
+  /** Name of a device among the module's exports, which has the `handlerFactory` then. */
+  readonly device?: string;
   /** Handed to `HandlerFactory.create`, cloned. */
   readonly options: unknown;
 }
@@ -192,7 +194,11 @@ export interface QueueHandler {
   event?(token: number, hungUp: boolean): void;
   /** What `DeviceHost.tellHandlers` was given, cloned. */
   message?(message: unknown): void;
-  /** Guest memory was changed, with nothing in flight on this worker. */
+  /** A vring stops, or memory changes under it: no more requests of this queue come for now, and
+   *  whoever waits does so until every chain of it is completed. A device that keeps chains for
+   *  later (receive buffers) completes them here; what is at work ends by itself. */
+  drain?(queue: number): void;
+  /** Guest memory was changed while vrings run; nothing was in flight on this worker. */
   memoryUpdated?(): void;
   /** The worker ends; nothing is in flight. */
   close?(): void;

@@ -39,7 +39,14 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
     node: [],
   },
   'core/daemon': {
-    values: ['native', 'core', 'core/session', 'core/worker', 'core/connection'],
+    values: [
+      'native',
+      'core',
+      'core/protocol',
+      'core/session',
+      'core/worker',
+      'core/connection',
+    ],
     node: ['node:fs'],
   },
   'core/connection': { values: ['native', 'core', 'core/protocol'], node: [] },

@@ -141,6 +141,7 @@ export class Session {
       await this.pool.changeMemory(next.id);
     }
     former.release();
+    this.device.updateMemory?.({ regionCount: next.regionCount });
     for (const vring of this.vrings) {
       await this.startIfReady(vring);
     }
