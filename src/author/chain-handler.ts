@@ -22,6 +22,7 @@ export class ChainHandler<Schema extends z.ZodType, State> implements QueueHandl
       copyOut: context.copyOut,
       copyIn: context.copyIn,
       complete: (chain, usedBytes) => context.commands.complete(chain, usedBytes),
+      keep: (chain) => this.#keep(chain),
     };
     this.#device = {
       options,
@@ -75,15 +76,17 @@ export class ChainHandler<Schema extends z.ZodType, State> implements QueueHandl
         chain.complete();
       }
     }
-    if (chain.kept) {
-      const kept = this.#kept.get(chain.queue);
-      if (kept === undefined) {
-        this.#kept.set(chain.queue, [chain]);
-      } else {
-        kept.push(chain);
-      }
-    } else if (!chain.completed) {
+    if (!chain.kept && !chain.completed) {
       chain.complete();
+    }
+  }
+
+  #keep(chain: DescriptorChain): void {
+    const kept = this.#kept.get(chain.queue);
+    if (kept === undefined) {
+      this.#kept.set(chain.queue, [chain]);
+    } else {
+      kept.push(chain);
     }
   }
 

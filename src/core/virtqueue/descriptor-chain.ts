@@ -12,6 +12,8 @@ export interface ChainBackend {
   copyOut(chain: number, offset: number, to: Uint8Array, bytes: number): number;
   copyIn(chain: number, offset: number, from: Uint8Array, bytes: number): number;
   complete(chain: number, usedBytes: number): void;
+  /** The chain is kept beyond the call that serves it. */
+  keep(chain: DescriptorChain): void;
 }
 
 /** Which chain: its number (queue and head index) and the lengths of its two parts, in bytes. */
@@ -79,7 +81,10 @@ export class DescriptorChain {
   /** The chain outlives `process`: whoever keeps it completes it. */
   keep(): void {
     this.#requireOpen();
-    this.#kept = true;
+    if (!this.#kept) {
+      this.#kept = true;
+      this.#backend.keep(this);
+    }
   }
 
   /** Gives the chain back to the driver with the bytes written as used length (VIRTIO 1.3 §2.7.8).
