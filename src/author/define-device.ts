@@ -9,7 +9,7 @@ import {
   VIRTIO_F_VERSION_1,
 } from '../core/protocol/index.js';
 import { chainHandlerFactory } from './chain-handler.js';
-import { DEVICE_KIND, type DefinedDevice, type DeviceDefinition } from './definition.js';
+import type { DefinedDevice, DeviceDefinition } from './definition.js';
 import { OptionsError } from './options-error.js';
 
 /** What QEMU gives its own small devices at most. */
@@ -40,7 +40,7 @@ export function defineDevice<Schema extends z.ZodType = z.ZodType<unknown>, Stat
     );
   }
   return {
-    kind: DEVICE_KIND,
+    kind: 'vhost-ts device',
     name,
     virtioId,
     handlerFactory: chainHandlerFactory(definition),

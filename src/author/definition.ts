@@ -56,12 +56,9 @@ export interface DeviceDefinition<Schema extends z.ZodType, State> {
   close?(device: WorkerDevice<z.output<Schema>, State>): void;
 }
 
-/** How a defined device is told from everything else a module may export, whichever copy of the
- *  library made it. */
-export const DEVICE_KIND = 'vhost-ts device';
-
 export interface DefinedDevice<Input = never> {
-  readonly kind: typeof DEVICE_KIND;
+  /** Tells it from everything else a module may export, whichever copy of the library made it. */
+  readonly kind: 'vhost-ts device';
   readonly name: string;
   readonly virtioId: number;
   /** The device with these options. Throws OptionsError. */

@@ -3,7 +3,7 @@
 
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { DEVICE_KIND, type DefinedDevice } from '../author/definition.js';
+import type { DefinedDevice } from '../author/definition.js';
 import type { OptionIssue } from '../author/options-error.js';
 import type { IoEngineName, VirtioDevice } from '../core/index.js';
 import { UserError } from './exit-codes.js';
@@ -74,7 +74,9 @@ async function loadDevice(path: string): Promise<DefinedDevice<Values>> {
     module = await import(pathToFileURL(resolve(path)).href);
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error);
-    throw new UserError('input', `${path} does not load: ${said.split('\n')[0]}`);
+    // "Cannot find module '…' imported from" this very file helps nobody.
+    const first = said.split('\n')[0]?.replace(/ imported from .*/, '');
+    throw new UserError('input', `${path} does not load: ${first}`);
   }
   return chooseDevice(path, module);
 }
@@ -95,6 +97,8 @@ export function chooseDevice(path: string, module: unknown): DefinedDevice<Value
   }
   return device;
 }
+
+const DEVICE_KIND: DefinedDevice['kind'] = 'vhost-ts device';
 
 function isDevice(value: unknown): value is DefinedDevice<Values> {
   return (value as Partial<DefinedDevice> | undefined | null)?.kind === DEVICE_KIND;

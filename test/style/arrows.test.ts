@@ -84,6 +84,7 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   'core/frontend/index.ts': 'door: re-exports only',
   'core/protocol/index.ts': 'door: re-exports only',
   'testing/index.ts': 'door: re-exports only',
+  'author/definition.ts': 'types only',
   'core/device.ts': 'types only',
   'core/virtqueue/chain-access.ts': 'types only',
   'core/session/handlers/handler.ts': 'types only',
