@@ -2,6 +2,7 @@
 
 import {
   BaseCommand,
+  checkSocketFlags,
   INFORMATION_FLAGS,
   LOG_FLAGS,
   SOCKET_FLAGS,
@@ -73,16 +74,7 @@ export default class Blk extends BaseCommand {
       return;
     }
     const { flags } = await this.parse(Blk);
-    if ((flags.socket === undefined) === (flags.fd === undefined)) {
-      throw new UserError('usage', 'give either --socket PATH or --fd N');
-    }
-    if (flags.socket === '') {
-      // The kernel would take it for "any abstract name".
-      throw new UserError('usage', '--socket is empty');
-    }
-    if (flags.client && flags.socket === undefined) {
-      throw new UserError('usage', '--client needs --socket PATH');
-    }
+    checkSocketFlags(flags);
     if (flags['print-qemu-args']) {
       this.#printQemuArgs(flags.socket, flags.client, flags['num-queues']);
       return;
