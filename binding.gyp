@@ -13,6 +13,7 @@
         "native/core/operation.cc",
         "native/core/split-ring.cc",
         "native/core/thread-engine.cc",
+        "native/core/transfer.cc",
         "native/core/unix-socket.cc",
         "native/core/uring-engine.cc",
         "native/core/vring.cc",

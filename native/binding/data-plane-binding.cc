@@ -34,6 +34,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                                           InstanceMethod<&Self::changeMemory>("changeMemory"),
                                           InstanceMethod<&Self::copyOut>("copyOut"),
                                           InstanceMethod<&Self::copyIn>("copyIn"),
+                                          InstanceMethod<&Self::setArena>("setArena"),
                                           InstanceMethod<&Self::watch>("watch"),
                                           InstanceMethod<&Self::unwatch>("unwatch"),
                                           InstanceMethod<&Self::giveUp>("giveUp"),
@@ -172,10 +173,19 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                                             static_cast<uint32_t>(from.length)));
   }
 
-  // (fd, token) -> 0 or -errno
+  // (bytes): kept alive and pinned as long as the data plane.
+  Napi::Value setArena(const Napi::CallbackInfo& info) {
+    const Bytes arena = Arguments(info).bytes(0);
+    plane(info)->setArena({arena.data, arena.length});
+    arena_ = Napi::Persistent(info[0].As<Napi::Object>());
+    return info.Env().Undefined();
+  }
+
+  // (fd, token, writable) -> 0 or -errno
   Napi::Value watch(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
-    return number(info, plane(info)->watch(arguments.fd(0), arguments.u32(1)));
+    return number(info,
+                  plane(info)->watch(arguments.fd(0), arguments.u32(1), arguments.boolean(2)));
   }
 
   Napi::Value unwatch(const Napi::CallbackInfo& info) {
@@ -203,6 +213,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
 
   std::unique_ptr<DataPlane> plane_;
   Napi::ObjectReference exchange_;
+  Napi::ObjectReference arena_;
 };
 
 }  // namespace

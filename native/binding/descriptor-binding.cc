@@ -40,6 +40,16 @@ Napi::Value eventfdRead(const Napi::CallbackInfo& info) {
   return number(info, readEventfd(Arguments(info).fd(0)));
 }
 
+Napi::Value timerCreate(const Napi::CallbackInfo& info) {
+  return number(info, createTimer());
+}
+
+// (fd, first expiry in ms, 0: never; then every so many ms, 0: once)
+Napi::Value timerArm(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, armTimer(arguments.fd(0), arguments.u32(1), arguments.u32(2)));
+}
+
 Napi::Value memfdCreate(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   return number(info, createMemfd(arguments.text(0).c_str(),
@@ -84,6 +94,8 @@ void initDescriptors(Napi::Env env, Napi::Object exports) {
   exports.Set("eventfdCreate", Napi::Function::New(env, eventfdCreate));
   exports.Set("eventfdSignal", Napi::Function::New(env, eventfdSignal));
   exports.Set("eventfdRead", Napi::Function::New(env, eventfdRead));
+  exports.Set("timerCreate", Napi::Function::New(env, timerCreate));
+  exports.Set("timerArm", Napi::Function::New(env, timerArm));
   exports.Set("memfdCreate", Napi::Function::New(env, memfdCreate));
   exports.Set("fileLock", Napi::Function::New(env, fileLock));
   exports.Set("fileProbeLock", Napi::Function::New(env, fileProbeLock));

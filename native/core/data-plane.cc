@@ -211,10 +211,22 @@ void DataPlane::runCommands(uint32_t count) {
                command.usedLength);
       continue;
     }
-    uint16_t head = 0;
-    Vring* owner = vringOf(command.chain, &head);
-    operations_.start(command, owner == nullptr ? nullptr : &owner->ring.chain(head));
+    const DescriptorChain* chain = chainOf(command.chain);
+    const bool copies = command.code == static_cast<uint32_t>(CommandCode::kCopy);
+    if (copies || command.code == static_cast<uint32_t>(CommandCode::kSend) ||
+        command.code == static_cast<uint32_t>(CommandCode::kReceive)) {
+      // For kCopy the field names the other chain; for the others it is a descriptor's number.
+      operations_.transfer(command, chain, copies ? chainOf(command.file) : nullptr);
+    } else {
+      operations_.start(command, chain);
+    }
   }
+}
+
+const DescriptorChain* DataPlane::chainOf(uint32_t chain) const {
+  uint16_t head = 0;
+  Vring* owner = vringOf(chain, &head);
+  return owner == nullptr ? nullptr : &owner->ring.chain(head);
 }
 
 void DataPlane::reap() {
@@ -234,10 +246,10 @@ void DataPlane::finish(const Operation& op, int result) {
     // The kernel met a lost page where our own access would have met SIGBUS (CS-077).
     if (Vring* owner = vringOf(op.chain, &head)) owner->ring.memory()->poison();
   }
-  if (result == 0 && (op.commandFlags & kCommandComplete)) {
+  if (result >= 0 && (op.commandFlags & kCommandComplete)) {
     complete(op.chain, op.commandFlags, op.tailOffset, op.tailByte, op.usedLength);
   }
-  if (result != 0 || (op.commandFlags & kCommandNotify)) {
+  if (result < 0 || (op.commandFlags & kCommandNotify)) {
     addCompletion(op.chain, op.tag, result, op.code);
   }
 }
@@ -355,11 +367,11 @@ void DataPlane::kickLost(uint32_t queue) {
   addEvent(EventCode::kKickLost, queue, 0);
 }
 
-int DataPlane::watch(int fd, uint32_t token) {
+int DataPlane::watch(int fd, uint32_t token, bool writable) {
   if (watches_.count(token) > 0) return -EEXIST;
   if (watches_.size() >= kWatchesMax) return -ENOSPC;
   const uint32_t pollToken = nextToken_++;
-  const int result = engine_->addPoll(fd, pollToken);
+  const int result = engine_->addPoll(fd, pollToken, writable);
   if (result != 0) return result;
   watches_[token] = {fd, pollToken};
   watchOfToken_[pollToken] = token;

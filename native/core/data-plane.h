@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "exchange.h"
@@ -39,8 +40,8 @@ class DataPlane {
  public:
   // vhost-user carries the vring index in 8 bits.
   static constexpr uint32_t kQueuesMax = 256;
-  // More descriptors than that a device multiplexes with an epoll of its own, which can be watched.
-  static constexpr size_t kWatchesMax = 1024;
+  // A vsock device has one for each connection; a bound, so that a device's leak is an error.
+  static constexpr size_t kWatchesMax = 65536;
 
   // nullptr and *error = -errno.
   static std::unique_ptr<DataPlane> create(const DataPlaneOptions& options, int* error);
@@ -50,6 +51,9 @@ class DataPlane {
   int addFile(uint32_t index, int fd, uint32_t directAlign) {
     return operations_.addFile(index, fd, directAlign);
   }
+
+  // Private memory for commands with kCommandArena; borrowed for the data plane's life.
+  void setArena(const Arena& arena) { operations_.setArena(arena); }
 
   // Takes ownership of the descriptors, also on failure. The vring pops only once enabled.
   int startVring(const VringStart& start, std::shared_ptr<GuestMemory> memory);
@@ -80,8 +84,9 @@ class DataPlane {
   int64_t copyIn(uint32_t chain, uint32_t offset, const void* from, uint32_t bytes);
 
   // Watches a descriptor of the device's: a kReadable event with this token each time it becomes
-  // readable. Borrowed; one that hung up is watched no longer. -EEXIST, -ENOSPC, or the engine's.
-  int watch(int fd, uint32_t token);
+  // readable (or, if asked, writable). Borrowed; one that hung up is watched no longer. -EEXIST,
+  // -ENOSPC, or the engine's.
+  int watch(int fd, uint32_t token, bool writable = false);
   void unwatch(uint32_t token);
 
   // Our own code broke on this queue (LF-012): it stops like a broken ring.
@@ -102,6 +107,7 @@ class DataPlane {
 
   Vring* vring(uint32_t queue) const;
   Vring* vringOf(uint32_t chain, uint16_t* head) const;
+  const DescriptorChain* chainOf(uint32_t chain) const;
   void runCommands(uint32_t count);
   void reap();
   void finish(const Operation& op, int result);
@@ -130,8 +136,8 @@ class DataPlane {
   std::vector<std::unique_ptr<Vring>> vrings_;  // by queue index
   std::vector<uint32_t> active_;                // queue indices that exist
   std::map<uint32_t, uint32_t> queueOfToken_;
-  std::map<uint32_t, Watch> watches_;          // by the device's token
-  std::map<uint32_t, uint32_t> watchOfToken_;  // poll token to the device's
+  std::unordered_map<uint32_t, Watch> watches_;          // by the device's token
+  std::unordered_map<uint32_t, uint32_t> watchOfToken_;  // poll token to the device's
   uint32_t nextToken_ = 1;
   uint32_t firstActive_ = 0;  // rotates, so that no queue is always last
   uint32_t requests_ = 0;

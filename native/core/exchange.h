@@ -23,13 +23,23 @@ static_assert(sizeof(RequestRecord) == 64);
 enum class CommandCode : uint32_t {
   // 1..5 are OperationCode.
   kComplete = 6,
+  // One attempt on the descriptor in `file`; length is what may move at most, the result is what
+  // did. A send of less than all and a receive of nothing leave the chain open.
+  kSend = 7,     // readable part of a chain, or arena -> descriptor
+  kReceive = 8,  // descriptor -> writable part of a chain, or arena
+  // Readable part of a chain -> writable part of the chain in `file`, from tailOffset on.
+  kCopy = 9,
 };
 
 // CommandRecord::flags.
-constexpr uint32_t kCommandDurable = 1;   // on stable storage before it is done (RWF_DSYNC)
-constexpr uint32_t kCommandNotify = 2;    // completion record also on success
-constexpr uint32_t kCommandComplete = 4;  // on success: tail byte, used element with usedLength
-constexpr uint32_t kCommandTail = 8;      // tailByte is written at tailOffset
+constexpr uint32_t kCommandDurable = 1;    // on stable storage before it is done (RWF_DSYNC)
+constexpr uint32_t kCommandNotify = 2;     // completion record also on success
+constexpr uint32_t kCommandComplete = 4;   // on success: tail byte, used element with usedLength
+constexpr uint32_t kCommandTail = 8;       // tailByte is written at tailOffset
+constexpr uint32_t kCommandAddBytes = 16;  // usedLength grows by what moved
+constexpr uint32_t kCommandSocket = 32;    // sendmsg/recvmsg: never blocks, no SIGPIPE
+constexpr uint32_t kCommandMessage = 64;   // the result is the message's length, also when cut
+constexpr uint32_t kCommandArena = 128;    // chainOffset is an offset in the arena
 
 // tailOffset: the last byte of the writable part, wherever that is (virtio-blk's status).
 constexpr uint32_t kTailLast = 0xffffffff;

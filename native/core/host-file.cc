@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,6 +53,18 @@ int32_t fdKind(int fd) {
 int createEventfd(uint32_t initial) {
   const int fd = eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK);
   return fd < 0 ? -errno : fd;
+}
+
+int createTimer() {
+  const int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
+}
+
+int armTimer(int fd, uint32_t firstMs, uint32_t intervalMs) {
+  itimerspec times = {};
+  times.it_value = {firstMs / 1000, static_cast<long>(firstMs % 1000) * 1000000};
+  times.it_interval = {intervalMs / 1000, static_cast<long>(intervalMs % 1000) * 1000000};
+  return timerfd_settime(fd, 0, &times, nullptr) == 0 ? 0 : -errno;
 }
 
 void makeNonBlocking(int fd) {

@@ -27,6 +27,10 @@ int createEventfd(uint32_t initial);
 int signalEventfd(int fd);
 int64_t readEventfd(int fd);
 
+// A timer that becomes readable; firstMs 0 disarms it, intervalMs 0 lets it expire once.
+int createTimer();
+int armTimer(int fd, uint32_t firstMs, uint32_t intervalMs);
+
 // Anonymous shared memory that can't be resized once made.
 int createMemfd(const char* name, uint64_t bytes);
 

@@ -34,7 +34,8 @@ class IoEngine {
 
   // Watches a descriptor for readability without ever reading it, edge-triggered: one that stays
   // readable does not spin (CS-038). The token must not be in use.
-  virtual int addPoll(int fd, uint32_t token) = 0;
+  // `writable`: also told of when it becomes writable, without saying which of the two it was.
+  virtual int addPoll(int fd, uint32_t token, bool writable = false) = 0;
   virtual void removePoll(int fd, uint32_t token) = 0;
 
   // True when reap() may have something. Cheap: read from shared memory.

@@ -6,6 +6,8 @@
 namespace vhost {
 namespace {
 
+// A transfer's result is an int.
+constexpr double kTransferBytesMax = 0x7fffffff;
 // 2^53: the last of the integers that a double holds without gaps.
 constexpr double kFileBytesMax = 9007199254740992.0;
 
@@ -33,8 +35,49 @@ void OperationRunner::start(const CommandRecord& command, const DescriptorChain*
   if (fill(op, command, chain)) {
     beginAttempt(op);
   } else {
-    rejected_.push_back(op);
+    end(op, -EINVAL);
   }
+}
+
+void OperationRunner::end(Operation* op, int result) {
+  op->attemptResult = result;
+  ended_.push_back(op);
+}
+
+void OperationRunner::transfer(const CommandRecord& command, const DescriptorChain* chain,
+                               const DescriptorChain* target) {
+  Operation* op = take(command);
+  const bool receives = command.code == static_cast<uint32_t>(CommandCode::kReceive);
+  const bool sensible = command.length >= 0 && command.length <= kTransferBytesMax;
+  const auto bytes = static_cast<uint64_t>(sensible ? command.length : 0);
+  int64_t moved = -EINVAL;
+  if (sensible && command.code == static_cast<uint32_t>(CommandCode::kCopy)) {
+    moved = copy(op, command, chain, target);
+  } else if (sensible) {
+    const bool found = command.flags & kCommandArena
+                           ? sliceArena(arena_, command.chainOffset, bytes, &op->segments)
+                           : chain != nullptr && chain->slice(receives, command.chainOffset, bytes,
+                                                              &op->segments) == bytes;
+    if (found) moved = transferOnce(command, &op->segments);
+  }
+  const bool satisfied = receives ? moved > 0 : moved == static_cast<int64_t>(bytes);
+  if (!satisfied) op->commandFlags &= ~kCommandComplete;
+  const bool copied = satisfied && command.code == static_cast<uint32_t>(CommandCode::kCopy);
+  if (!copied && !(op->commandFlags & kCommandComplete)) op->commandFlags |= kCommandNotify;
+  if (moved > 0 && (op->commandFlags & kCommandAddBytes)) {
+    op->usedLength += static_cast<uint32_t>(moved);
+  }
+  end(op, static_cast<int>(moved));
+}
+
+int64_t OperationRunner::copy(Operation* op, const CommandRecord& command,
+                              const DescriptorChain* chain, const DescriptorChain* target) {
+  if (chain == nullptr || target == nullptr) return -EINVAL;
+  const auto bytes = static_cast<uint64_t>(command.length);
+  chain->slice(false, command.chainOffset, bytes, &op->segments);
+  targetSegments_.clear();
+  target->slice(true, command.tailOffset, bytes, &targetSegments_);
+  return static_cast<int64_t>(copySegments(op->segments, targetSegments_));
 }
 
 Operation* OperationRunner::take(const CommandRecord& command) {
@@ -88,10 +131,10 @@ void OperationRunner::beginAttempt(Operation* op) {
 }
 
 Operation* OperationRunner::reap(int* result) {
-  if (!rejected_.empty()) {
-    Operation* op = rejected_.back();
-    rejected_.pop_back();
-    *result = -EINVAL;
+  if (!ended_.empty()) {
+    Operation* op = ended_.front();
+    ended_.pop_front();
+    *result = op->attemptResult;
     return op;
   }
   for (Operation* op = engine_->reap(); op != nullptr; op = engine_->reap()) {

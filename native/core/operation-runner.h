@@ -12,6 +12,7 @@
 #include "exchange.h"
 #include "io-engine.h"
 #include "operation.h"
+#include "transfer.h"
 
 namespace vhost {
 
@@ -26,11 +27,18 @@ class OperationRunner {
   // Takes no ownership of the file. directAlign: 0 for the page cache, else O_DIRECT alignment.
   int addFile(uint32_t index, int fd, uint32_t directAlign);
 
+  // Borrowed, for commands with kCommandArena.
+  void setArena(const Arena& arena) { arena_ = arena; }
+
   // Begins what the command asks for; a command that makes no sense ends in -EINVAL like any
   // operation. chain: the one in flight the command names, nullptr when there is none.
   void start(const CommandRecord& command, const DescriptorChain* chain);
+  // kSend, kReceive, kCopy: over when this returns, reaped like the others. target: kCopy's.
+  void transfer(const CommandRecord& command, const DescriptorChain* chain,
+                const DescriptorChain* target);
 
-  // An operation that is done, *result 0 or -errno; nullptr: none now. It must be given back.
+  // An operation that is done, *result 0, bytes (of a transfer) or -errno; nullptr: none now. It
+  // must be given back.
   Operation* reap(int* result);
   void give(Operation* op);
   // Hands attempts that reap() began to the kernel, so that no wait can miss them.
@@ -49,13 +57,18 @@ class OperationRunner {
   Operation* take(const CommandRecord& command);
   bool fill(Operation* op, const CommandRecord& command, const DescriptorChain* chain) const;
   void beginAttempt(Operation* op);
+  void end(Operation* op, int result);
+  int64_t copy(Operation* op, const CommandRecord& command, const DescriptorChain* chain,
+               const DescriptorChain* target);
 
   IoEngine* engine_;
   BouncePool bounces_;
   std::deque<Operation*> waitingForBounce_;  // the first to come is the first to go on
   std::vector<std::unique_ptr<Operation>> operations_;
   std::vector<Operation*> free_;
-  std::vector<Operation*> rejected_;  // commands that made no sense: results, never attempted
+  std::deque<Operation*> ended_;       // without the engine: transfers, commands that made no sense
+  std::vector<iovec> targetSegments_;  // scratch of kCopy
+  Arena arena_;
   HostFile files_[IoEngine::kFilesMax];
   bool continued_ = false;
 };

@@ -54,7 +54,7 @@ class ThreadEngine final : public IoEngine {
   void start(Operation* op) override;
   void submit() override;
   Operation* reap() override;
-  int addPoll(int fd, uint32_t token) override;
+  int addPoll(int fd, uint32_t token, bool writable) override;
   void removePoll(int fd, uint32_t token) override;
   bool ready() override;
   void wait(int64_t timeoutUs) override;
@@ -178,9 +178,9 @@ Operation* ThreadEngine::reap() {
   return op;
 }
 
-int ThreadEngine::addPoll(int fd, uint32_t token) {
+int ThreadEngine::addPoll(int fd, uint32_t token, bool writable) {
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLET;
+  event.events = EPOLLIN | EPOLLET | (writable ? EPOLLOUT : 0u);
   event.data.u64 = token;
   return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <unordered_map>
 
 #include "io-engine.h"
 
@@ -30,28 +31,28 @@ class UringEngine final : public IoEngine {
   void start(Operation* op) override;
   void submit() override;
   Operation* reap() override;
-  int addPoll(int fd, uint32_t token) override;
+  int addPoll(int fd, uint32_t token, bool writable) override;
   void removePoll(int fd, uint32_t token) override;
   bool ready() override;
   void wait(int64_t timeoutUs) override;
 
  private:
   struct Watched {
-    uint32_t token;
     int fd;
+    bool writable;
   };
 
   io_uring_sqe* entry();
   static int checkPollable(int fd);
-  void armPoll(int fd, uint32_t token);
+  void armPoll(const Watched& watched, uint32_t token);
   void onPoll(uint32_t token, const io_uring_cqe& cqe);
   bool kernelHasMore() const;
 
   io_uring ring_{};
   bool opened_ = false;
   bool fixedFiles_ = false;
-  uint32_t inFlight_ = 0;  // operations started and not reaped
-  std::vector<Watched> watched_;
+  uint32_t inFlight_ = 0;                          // operations started and not reaped
+  std::unordered_map<uint32_t, Watched> watched_;  // by token
 };
 
 int UringEngine::open() {
@@ -167,9 +168,9 @@ Operation* UringEngine::reap() {
   return nullptr;
 }
 
-void UringEngine::armPoll(int fd, uint32_t token) {
+void UringEngine::armPoll(const Watched& watched, uint32_t token) {
   io_uring_sqe* sqe = entry();
-  io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+  io_uring_prep_poll_multishot(sqe, watched.fd, POLLIN | (watched.writable ? POLLOUT : 0));
   io_uring_sqe_set_data64(sqe, (uint64_t{token} << 2) | kPollTag);
 }
 
@@ -185,11 +186,11 @@ int UringEngine::checkPollable(int fd) {
   return result;
 }
 
-int UringEngine::addPoll(int fd, uint32_t token) {
+int UringEngine::addPoll(int fd, uint32_t token, bool writable) {
   const int refused = checkPollable(fd);
   if (refused != 0) return refused;
-  watched_.push_back({token, fd});
-  armPoll(fd, token);
+  watched_[token] = {fd, writable};
+  armPoll(watched_[token], token);
   // The kernel takes its own reference to the file now: the caller may close its descriptor later
   // without the number being polled as another file.
   io_uring_submit(&ring_);
@@ -197,29 +198,22 @@ int UringEngine::addPoll(int fd, uint32_t token) {
 }
 
 void UringEngine::removePoll(int, uint32_t token) {
-  for (size_t i = 0; i < watched_.size(); i++) {
-    if (watched_[i].token != token) continue;
-    watched_[i] = watched_.back();
-    watched_.pop_back();
-    io_uring_sqe* sqe = entry();
-    io_uring_prep_poll_remove(sqe, (uint64_t{token} << 2) | kPollTag);
-    io_uring_sqe_set_data64(sqe, kIgnoreTag);
-    io_uring_submit(&ring_);
-    return;
-  }
+  if (watched_.erase(token) == 0) return;
+  io_uring_sqe* sqe = entry();
+  io_uring_prep_poll_remove(sqe, (uint64_t{token} << 2) | kPollTag);
+  io_uring_sqe_set_data64(sqe, kIgnoreTag);
+  io_uring_submit(&ring_);
 }
 
 void UringEngine::onPoll(uint32_t token, const io_uring_cqe& cqe) {
-  for (size_t i = 0; i < watched_.size(); i++) {
-    if (watched_[i].token != token) continue;
-    const bool dead = cqe.res < 0 || (cqe.res & (POLLERR | POLLHUP | POLLNVAL));
-    polled_.push_back({token, dead});
-    if (dead) {
-      removePoll(watched_[i].fd, token);
-    } else if (!(cqe.flags & IORING_CQE_F_MORE)) {
-      armPoll(watched_[i].fd, token);  // the kernel ended the multishot; ask again
-    }
-    return;
+  const auto found = watched_.find(token);
+  if (found == watched_.end()) return;
+  const bool dead = cqe.res < 0 || (cqe.res & (POLLERR | POLLHUP | POLLNVAL));
+  polled_.push_back({token, dead});
+  if (dead) {
+    removePoll(found->second.fd, token);
+  } else if (!(cqe.flags & IORING_CQE_F_MORE)) {
+    armPoll(found->second, token);  // the kernel ended the multishot; ask again
   }
 }
 

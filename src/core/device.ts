@@ -169,16 +169,19 @@ export interface HandlerContext {
   readonly commands: CommandWriter;
   /** Makes a file known by a small index (0..15); directAlign 0 means page cache. */
   addFile(index: number, fd: number, directAlign: number): void;
+  /** Private memory that commands may name with FLAG_ARENA; pinned as long as the worker lives. */
+  useArena(bytes: Uint8Array): void;
   /** Copies from the readable part of a chain in flight; the bytes copied. */
   copyOut(chain: number, offset: number, to: Uint8Array, bytes: number): number;
   /** Copies into the writable part of a chain in flight; the bytes copied. */
   copyIn(chain: number, offset: number, from: Uint8Array, bytes: number): number;
   /**
    * Calls `QueueHandler.event` with `token` (0 .. 2^24 - 1, unused until now) whenever `fd` becomes
-   * readable; edge-triggered, so read it to the end. The descriptor stays the device's: `unwatch`
-   * before closing it. Throws for one that can't be polled (a regular file), and beyond 1024.
+   * readable, or if asked, writable; edge-triggered, so read it to the end. The descriptor stays
+   * the device's: `unwatch` before closing it. A timerfd (`native.timerCreate`) need not be read.
+   * Throws for one that can't be polled (a regular file), and beyond 65536.
    */
-  watch(fd: number, token: number): void;
+  watch(fd: number, token: number, writable?: boolean): void;
   /** Ends what `watch` began; unknown tokens are ignored. */
   unwatch(token: number): void;
 }

@@ -44,11 +44,18 @@ export const OP_SYNC = 3;
 export const OP_ALLOCATE = 4;
 export const OP_WRITE_ZEROS = 5;
 export const OP_COMPLETE = 6;
+export const OP_SEND = 7;
+export const OP_RECEIVE = 8;
+export const OP_COPY = 9;
 
 export const FLAG_DURABLE = 1;
 export const FLAG_NOTIFY = 2;
 export const FLAG_COMPLETE = 4;
 export const FLAG_TAIL = 8;
+export const FLAG_ADD_BYTES = 16;
+export const FLAG_SOCKET = 32;
+export const FLAG_MESSAGE = 64;
+export const FLAG_ARENA = 128;
 
 /** Tail offset: the last byte of the writable part. */
 export const TAIL_LAST = 0xffffffff;

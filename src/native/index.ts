@@ -49,7 +49,9 @@ export interface DataPlane {
   changeMemory(memory: MemoryId): number;
   copyOut(chain: number, offset: number, to: Uint8Array, at: number, bytes: number): number;
   copyIn(chain: number, offset: number, from: Uint8Array, at: number, bytes: number): number;
-  watch(fd: number, token: number): number;
+  /** For commands with FLAG_ARENA. */
+  setArena(bytes: Uint8Array): void;
+  watch(fd: number, token: number, writable: boolean): number;
   unwatch(token: number): void;
   giveUp(queue: number): void;
   requestCount(queue: number): number;
@@ -84,6 +86,10 @@ interface Addon {
   eventfdCreate(initial: number): number;
   eventfdSignal(fd: number): number;
   eventfdRead(fd: number): number;
+  /** A timerfd on the monotonic clock, for a worker's `watch`: timers of Node's don't run there. */
+  timerCreate(): number;
+  /** Expires after `firstMs` (0: disarmed), then every `intervalMs` (0: once). */
+  timerArm(fd: number, firstMs: number, intervalMs: number): number;
   memfdCreate(name: string, bytes: number): number;
   fileLock(fd: number, exclusive: boolean, start: number, bytes: number): number;
   fileProbeLock(fd: number, exclusive: boolean, start: number, bytes: number): number;

@@ -47,7 +47,8 @@ class Rig {
         return bytes;
       },
       copyIn: (_chain, _offset, _from, bytes) => bytes,
-      watch: (...words) => this.watched.push(words),
+      watch: (...words) => this.watched.push(words as number[]),
+      useArena: () => {},
       unwatch: (token) => this.watched.push([token]),
     });
   }

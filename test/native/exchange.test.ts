@@ -23,9 +23,10 @@ function wordOffsets(name: string): Record<string, number> {
   return offsets;
 }
 
-/** `constexpr uint32_t kName = …;` */
+/** `constexpr uint32_t kName = …;`, or one of an enum. */
 function constant(name: string): number {
-  const text = new RegExp(`constexpr uint32_t ${name} = ([^;]+);`).exec(header)?.[1] ?? '';
+  const text =
+    new RegExp(`(?:constexpr uint32_t| ) ${name} = ([^;,]+)[;,]`).exec(header)?.[1] ?? '';
   const shift = /^1u << (\d+)$/.exec(text);
   return shift === null ? Number(text) : 2 ** Number(shift[1]);
 }
@@ -88,8 +89,15 @@ t.test('the constants are those of native code', async (t) => {
     ['kCommandNotify', exchange.FLAG_NOTIFY],
     ['kCommandComplete', exchange.FLAG_COMPLETE],
     ['kCommandTail', exchange.FLAG_TAIL],
+    ['kCommandAddBytes', exchange.FLAG_ADD_BYTES],
+    ['kCommandSocket', exchange.FLAG_SOCKET],
+    ['kCommandMessage', exchange.FLAG_MESSAGE],
+    ['kCommandArena', exchange.FLAG_ARENA],
     ['kTailLast', exchange.TAIL_LAST],
     ['kNoChain', exchange.NO_CHAIN],
+    ['kSend', exchange.OP_SEND],
+    ['kReceive', exchange.OP_RECEIVE],
+    ['kCopy', exchange.OP_COPY],
     ['kReadable', exchange.EVENT_READABLE],
     ['kRequestsMax', exchange.REQUESTS_MAX],
     ['kCommandsMax', exchange.COMMANDS_MAX],

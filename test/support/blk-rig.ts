@@ -47,6 +47,7 @@ export class BlkRig {
       commands: this.commands,
       addFile: () => {},
       watch: () => {},
+      useArena: () => {},
       unwatch: () => {},
       copyOut: (chain, offset, to, bytes) => {
         const from = this.#readable.get(chain)?.subarray(offset, offset + bytes) ?? [];

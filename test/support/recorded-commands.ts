@@ -23,6 +23,10 @@ const FLAGS = [
   ['notify', exchange.FLAG_NOTIFY],
   ['complete', exchange.FLAG_COMPLETE],
   ['tail', exchange.FLAG_TAIL],
+  ['addBytes', exchange.FLAG_ADD_BYTES],
+  ['socket', exchange.FLAG_SOCKET],
+  ['message', exchange.FLAG_MESSAGE],
+  ['arena', exchange.FLAG_ARENA],
 ] as const;
 
 const OPS: Readonly<Record<number, string>> = {
@@ -32,6 +36,9 @@ const OPS: Readonly<Record<number, string>> = {
   [exchange.OP_ALLOCATE]: 'allocate',
   [exchange.OP_WRITE_ZEROS]: 'writeZeros',
   [exchange.OP_COMPLETE]: 'complete',
+  [exchange.OP_SEND]: 'send',
+  [exchange.OP_RECEIVE]: 'receive',
+  [exchange.OP_COPY]: 'copy',
 };
 
 /** All commands that wait, in their order; the writer is empty afterwards. */
@@ -64,6 +71,18 @@ function commandAt(tables: exchange.Exchange, index: number): RecordedCommand {
   const common = { op, chain: word(exchange.COMMAND_CHAIN), flags: flags.join(' '), ...tail };
   if (op === 'complete') {
     return { ...common, used: word(exchange.COMMAND_USED_LENGTH) };
+  }
+  if (op === 'send' || op === 'receive' || op === 'copy') {
+    return {
+      ...common,
+      file: word(exchange.COMMAND_FILE),
+      length: double(exchange.COMMAND_LENGTH),
+      chainOffset: word(exchange.COMMAND_CHAIN_OFFSET),
+      tag: word(exchange.COMMAND_TAG),
+      ...(op === 'copy'
+        ? { tailOffset: word(exchange.COMMAND_TAIL_OFFSET) }
+        : { used: word(exchange.COMMAND_USED_LENGTH) }),
+    };
   }
   const range = {
     file: word(exchange.COMMAND_FILE),

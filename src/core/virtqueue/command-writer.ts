@@ -23,6 +23,7 @@ const {
   NO_CHAIN,
   OP_ALLOCATE,
   OP_COMPLETE,
+  OP_COPY,
   OP_SYNC,
   OP_WRITE_ZEROS,
   RECORD_WORDS,
@@ -73,6 +74,59 @@ export class CommandWriter {
     words[at + COMMAND_USED_LENGTH] = usedBytes;
     words[at + COMMAND_TAG] = tag;
     this.#doubles[(at + COMMAND_OFFSET) >> 1] = fileOffset;
+    this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytes;
+  }
+
+  /**
+   * One attempt to move up to `bytes` between a descriptor and the data part of a chain (or, with
+   * FLAG_ARENA, the arena from `chainOffset` on). It is over within the next turn: a completion
+   * with `tag` carries the bytes that moved or -errno, unless FLAG_COMPLETE asked to complete the
+   * chain (with `usedBytes`, FLAG_ADD_BYTES: and what moved) and all was sent, or anything received.
+   *
+   * @param code OP_SEND or OP_RECEIVE
+   * @param flags FLAG_SOCKET, FLAG_MESSAGE, FLAG_ARENA, FLAG_COMPLETE, FLAG_ADD_BYTES, FLAG_NOTIFY
+   */
+  move(
+    code: number,
+    chain: number,
+    flags: number,
+    fd: number,
+    bytes: number,
+    chainOffset: number,
+    usedBytes: number,
+    tag: number,
+  ): void {
+    const at = this.#next();
+    const words = this.#words;
+    words[at + COMMAND_CODE] = code;
+    words[at + COMMAND_CHAIN] = chain;
+    words[at + COMMAND_FLAGS] = flags;
+    words[at + COMMAND_FILE] = fd;
+    words[at + COMMAND_CHAIN_OFFSET] = chainOffset;
+    words[at + COMMAND_USED_LENGTH] = usedBytes;
+    words[at + COMMAND_TAG] = tag;
+    this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytes;
+  }
+
+  /** Copies `bytes` from the readable part of one chain into the writable part of another; both
+   *  stay open. A completion of `from` with `tag` tells only of a copy that came out shorter. */
+  copy(
+    from: number,
+    fromOffset: number,
+    to: number,
+    toOffset: number,
+    bytes: number,
+    tag: number,
+  ): void {
+    const at = this.#next();
+    const words = this.#words;
+    words[at + COMMAND_CODE] = OP_COPY;
+    words[at + COMMAND_CHAIN] = from;
+    words[at + COMMAND_FLAGS] = 0;
+    words[at + COMMAND_FILE] = to;
+    words[at + COMMAND_CHAIN_OFFSET] = fromOffset;
+    words[at + COMMAND_TAIL_OFFSET] = toOffset;
+    words[at + COMMAND_TAG] = tag;
     this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytes;
   }
 

@@ -2,4 +2,17 @@
 
 import { exchange } from '../../native/index.js';
 
-export const { OP_READ, OP_WRITE, FLAG_DURABLE } = exchange;
+export const {
+  OP_READ,
+  OP_WRITE,
+  OP_SEND,
+  OP_RECEIVE,
+  FLAG_ADD_BYTES,
+  FLAG_ARENA,
+  FLAG_COMPLETE,
+  FLAG_DURABLE,
+  FLAG_MESSAGE,
+  FLAG_NOTIFY,
+  FLAG_SOCKET,
+  NO_CHAIN,
+} = exchange;

@@ -62,8 +62,9 @@ export class QueueWorker {
       },
       copyOut: (chain, offset, to, bytes) => plane.copyOut(chain, offset, to, 0, bytes),
       copyIn: (chain, offset, from, bytes) => plane.copyIn(chain, offset, from, 0, bytes),
-      watch: (fd, token) => {
-        check('watch', plane.watch(fd, token));
+      useArena: (bytes) => plane.setArena(bytes),
+      watch: (fd, token, writable = false) => {
+        check('watch', plane.watch(fd, token, writable));
         this.#watched.add(token);
       },
       unwatch: (token) => {

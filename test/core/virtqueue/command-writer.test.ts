@@ -54,6 +54,46 @@ t.test('every command fills the fields native code reads', async (t) => {
       { op: 'complete', chain: 9, flags: 'tail', tail: 2, tailOffset: TAIL_LAST, used: 1 },
     ],
     [
+      (writer) =>
+        writer.move(exchange.OP_RECEIVE, 9, exchange.FLAG_SOCKET | 16 | 4, 12, 4052, 44, 44, 3),
+      {
+        op: 'receive',
+        chain: 9,
+        flags: 'complete addBytes socket',
+        file: 12,
+        length: 4052,
+        chainOffset: 44,
+        used: 44,
+        tag: 3,
+      },
+    ],
+    [
+      (writer) => writer.move(exchange.OP_SEND, NO_CHAIN, exchange.FLAG_ARENA, 12, 1, 64, 0, 3),
+      {
+        op: 'send',
+        chain: NO_CHAIN,
+        flags: 'arena',
+        file: 12,
+        length: 1,
+        chainOffset: 64,
+        used: 0,
+        tag: 3,
+      },
+    ],
+    [
+      (writer) => writer.copy(0x10002, 12, 0x20003, 0, 1500, 8),
+      {
+        op: 'copy',
+        chain: 0x10002,
+        flags: '',
+        file: 0x20003,
+        length: 1500,
+        chainOffset: 12,
+        tailOffset: 0,
+        tag: 8,
+      },
+    ],
+    [
       (writer) => writer.complete(9, 0xffffffff),
       { op: 'complete', chain: 9, flags: '', used: 0xffffffff },
     ],
