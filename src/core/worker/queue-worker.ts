@@ -4,7 +4,7 @@
 // The loop blocks in native code, not in Node's event loop: promises and timers of this thread do
 // not run, `terminate()` is not heard, and the wake descriptor is the only way in.
 
-import { type DataPlane, errnoName, exchange, native } from '../../native/index.js';
+import { type DataPlane, errnoName, exchange, NO_INFLIGHT, native } from '../../native/index.js';
 import type { HandlerFactory, QueueHandler } from '../device.js';
 import { Batch } from '../virtqueue/batch.js';
 import { CommandWriter } from '../virtqueue/command-writer.js';
@@ -180,7 +180,7 @@ export class QueueWorker {
         this.#plane.setErr(command.queue, command.fd);
         return 0;
       case 'stopVring':
-        this.#plane.drainVring(command.queue);
+        this.#plane.drainVring(command.queue, command.suspend ?? false);
         this.#stopping.set(command.queue, [...(this.#stopping.get(command.queue) ?? []), id]);
         return undefined;
       case 'changeMemory':
@@ -220,6 +220,7 @@ export class QueueWorker {
       start.callFd,
       start.errFd,
       start.memory,
+      start.inflight ?? NO_INFLIGHT,
     );
     if (result === 0) {
       this.#queues.add(start.queue);
