@@ -12,6 +12,8 @@ import type { LastingGuest } from './lasting-guest.js';
 
 export const BLOCK_BYTES = 4096;
 const SECTORS_PER_BLOCK = BLOCK_BYTES / 512;
+/** The ones before it are for others: nobody else may write to the load's. */
+const FIRST_BLOCK = 16;
 const HEADER_BYTES = 16;
 const STATUS_UNWRITTEN = 0xee;
 /** What a block holds that was never written, or zeroed. */
@@ -48,7 +50,7 @@ export class BlkLoad {
     for (const { index } of guest.queues) {
       for (let i = 0; i < slotsPerQueue; i++) {
         this.#free.push({
-          block: index * slotsPerQueue + i,
+          block: FIRST_BLOCK + index * slotsPerQueue + i,
           queueIndex: index,
           header: memory.allocate(HEADER_BYTES),
           data: memory.allocate(BLOCK_BYTES, BLOCK_BYTES),

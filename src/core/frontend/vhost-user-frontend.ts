@@ -127,6 +127,10 @@ export class VhostUserFrontend {
     const fds = new FdBag();
     const asked = { ...EMPTY_AREA, queueCount, queueSize };
     const area = await this.request('GET_INFLIGHT_FD', asked, [], fds);
+    if (fds.count !== 1) {
+      fds.close();
+      throw new VhostUserError('FD_COUNT', `${fds.count} with an inflight area`);
+    }
     return { area, fd: fds.take() };
   }
 
@@ -159,8 +163,8 @@ export class VhostUserFrontend {
     return Number(await this.request('GET_STATUS', undefined));
   }
 
-  /** Any request; the reply, when one is due. Its descriptors go into `replyFds`, or are closed. Throws VhostUserError PEER_REFUSED on a refusal that
-   *  has no payload of its own. */
+  /** Any request; the reply, when one is due. Its descriptors go into `replyFds`, or are closed.
+   *  Throws VhostUserError PEER_REFUSED on a refusal that has no payload of its own. */
   async request<N extends FrontendRequestName>(
     name: N,
     payload: PayloadOf<N>,

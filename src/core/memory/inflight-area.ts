@@ -1,5 +1,5 @@
-// The inflight area on the control thread, owned by number like guest memory: what is in it, workers
-// write and read natively.
+// The inflight area on the control thread, owned by number like guest memory: what is in it,
+// workers write and read natively.
 
 import { check, type InflightId, native } from '../../native/index.js';
 

@@ -109,8 +109,9 @@ export class Vring {
     }
   }
 
-  /** Drains, or suspends what is in flight, and takes the vring back; the next avail index. Addresses of a stopped ring are
-   *  forgotten, so that a later start can't run on stale ones (CS-119). */
+  /** Drains, or suspends what is in flight, and takes the vring back; the next avail index.
+   *  Addresses of a stopped ring are forgotten, so that a later start can't run on stale ones
+   *  (CS-119). */
   async stop(pool: WorkerPool, suspend = false): Promise<number> {
     if (this.#started) {
       // A session may end while a GET_VRING_BASE still drains: both wait for the same stop.

@@ -56,8 +56,8 @@ export class WorkerPool {
     return engines.includes('threads') ? 'threads' : 'io_uring';
   }
 
-  /** 0 or -errno: EINVAL (size, alignment), EFAULT (ring outside memory), EBADMSG (what the inflight
-   *  area holds makes no sense). */
+  /** 0 or -errno: EINVAL (size, alignment), EFAULT (ring outside memory), EBADMSG (what the
+   *  inflight area holds makes no sense). */
   startVring(start: VringStart): Promise<number> {
     return this.#ask(this.#slotOf(start.queue), { kind: 'startVring', start });
   }
