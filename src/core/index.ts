@@ -4,3 +4,5 @@ export * from './daemon/daemon.js';
 export * from './daemon/listener.js';
 export * from './device.js';
 export * from './log.js';
+export { VhostUserError, type VhostUserErrorCode } from './protocol/errors.js';
+export type { IoEngineName } from './worker/commands.js';

@@ -1,9 +1,10 @@
 // A device on a listener: workers started once, one session after another until told to stop.
 
-import { native } from '../../native/index.js';
+import { native, READABLE, type Watcher } from '../../native/index.js';
 import { Connection } from '../connection/connection.js';
-import type { VirtioDevice } from '../device.js';
+import type { BackendRequests, VirtioDevice } from '../device.js';
 import type { Log } from '../log.js';
+import { VhostUserError } from '../protocol/index.js';
 import { Session } from '../session/session.js';
 import type { IoEngineName } from '../worker/commands.js';
 import { WorkerPool } from '../worker/worker-pool.js';
@@ -35,6 +36,7 @@ export class Daemon {
   #session: Session | undefined;
   #stopping = false;
   #failure: Error | undefined;
+  readonly #exits: Watcher[] = [];
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -56,7 +58,12 @@ export class Daemon {
     device.attach?.({
       configChanged: () => this.#session?.backendChannel?.configChanged(),
       tellHandlers: (message) => this.#pool.tellHandlers(message),
+      backend: {
+        ...NO_BACKEND_REQUESTS,
+        configChanged: async () => this.#session?.backendChannel?.configChanged(),
+      },
     });
+    this.#watchExits();
   }
 
   /** Serves until stop(), the end of the listener, or a failure of our own, which rejects. */
@@ -77,6 +84,9 @@ export class Daemon {
       }
     }
     listener.close();
+    for (const watcher of this.#exits) {
+      watcher.close();
+    }
     const leftover = await next;
     if (leftover !== undefined) {
       native.fdClose(leftover);
@@ -92,6 +102,25 @@ export class Daemon {
     this.#stopping = true;
     this.#options.listener.close();
     this.#session?.connection.close();
+  }
+
+  /** A worker that ends takes the daemon with it: its rings have no other. */
+  #watchExits(): void {
+    const { device, workers, log } = this.#options;
+    const fds = new Set<number>();
+    for (let worker = 0; worker < workers; worker++) {
+      const fd = device.exitEvent?.(worker);
+      if (fd !== undefined && !fds.has(fd)) {
+        fds.add(fd);
+        const watcher = new native.Watcher(fd, () => {
+          watcher.watch(0);
+          log.info({ worker }, 'the device asked to end');
+          this.stop();
+        });
+        watcher.watch(READABLE);
+        this.#exits.push(watcher);
+      }
+    }
   }
 
   /** True when the front-end negotiated features: a probe only looks (libvirt, trap 19). */
@@ -147,6 +176,21 @@ export class Daemon {
     this.stop();
   }
 }
+
+const refused = async (): Promise<never> => {
+  throw new VhostUserError('NOT_NEGOTIATED', 'back-end request');
+};
+
+/** What a device gets while there is nobody to ask. */
+const NO_BACKEND_REQUESTS: BackendRequests = {
+  configChanged: refused,
+  sharedObjectAdd: refused,
+  sharedObjectRemove: refused,
+  sharedObjectLookup: refused,
+  shmemMap: refused,
+  shmemUnmap: refused,
+  hostNotifier: refused,
+};
 
 async function withinGrace(work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;

@@ -26,7 +26,7 @@ import {
   VhostUserError,
   VIRTIO_F_RING_EVENT_IDX,
 } from '../protocol/index.js';
-import { RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
+import { codeOfFault, RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import type { BackendChannel } from './backend-channel.js';
 import { HANDLERS } from './handlers/index.js';
@@ -100,7 +100,8 @@ export class Session {
 
   /** A worker gave a ring up. The others go on; lost memory ends the session (CS-077). */
   queueBroken(queue: number, fault: number): void {
-    this.#peerFault({ queue, fault: RING_FAULTS[fault] ?? fault }, 'virtqueue stopped');
+    const code = codeOfFault(fault);
+    this.#peerFault({ queue, code, fault: RING_FAULTS[fault] ?? fault }, 'virtqueue stopped');
     if (fault === RING_FAULT_MEMORY_LOST) {
       this.connection.fail(new VhostUserError('MEMORY_LOST'));
     }
@@ -158,6 +159,7 @@ export class Session {
       await this.pool.changeMemory(next.id);
     }
     former.release();
+    this.device.updateMemory?.({ regionCount: next.regionCount });
     for (const vring of this.vrings) {
       await this.startIfReady(vring);
     }

@@ -3,11 +3,18 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Daemon, type DaemonOptions } from '../../../src/core/daemon/daemon.js';
 import { listenOnFd, listenOnPath } from '../../../src/core/daemon/listener.js';
+import type { DeviceHost } from '../../../src/core/device.js';
 import type { Log } from '../../../src/core/log.js';
 import { encodeFrontendRequest, VIRTIO_F_VERSION_1 } from '../../../src/core/protocol/index.js';
 import { native } from '../../../src/native/index.js';
 import { Peer } from '../../support/peer.js';
-import { openDescriptors, socketPair, temporaryDirectory, until } from '../../support/resources.js';
+import {
+  eventfd,
+  openDescriptors,
+  socketPair,
+  temporaryDirectory,
+  until,
+} from '../../support/resources.js';
 import { scriptedDataHalf } from '../../support/scripted-pool.js';
 import { RecordingDevice } from '../../support/session-rig.js';
 
@@ -138,6 +145,39 @@ t.test('stop ends at any time and leaves nothing', async (t) => {
     await until(`closed, ${when}`, () => openDescriptors() <= before);
   }
   t.pass('nothing is left');
+});
+
+t.test('an exit event of the device ends the daemon', async (t) => {
+  const before = openDescriptors();
+  const fd = eventfd();
+  const asked: number[] = [];
+  class Ending extends RecordingDevice {
+    exitEvent(worker: number): number {
+      asked.push(worker);
+      return fd;
+    }
+  }
+  const { ended, connect, lines } = open(t, { device: new Ending() });
+  const peer = connect();
+  t.ok(await answers(peer));
+  native.eventfdSignal(fd);
+  await ended;
+  t.ok(await peer.ended());
+  peer.close();
+  t.same(asked, [0, 1]);
+  t.equal(lines.filter((line) => line === 'info the device asked to end').length, 1);
+  t.equal(native.eventfdRead(fd), 1, 'it is not read');
+  native.fdClose(fd);
+  await until('closed', () => openDescriptors() <= before);
+});
+
+t.test('back-end requests without a channel are refused', async (t) => {
+  const device = new RecordingDevice();
+  const hosts: DeviceHost[] = [];
+  open(t, { device: Object.assign(device, { attach: (host: DeviceHost) => hosts.push(host) }) });
+  const { backend } = hosts[0] as DeviceHost;
+  await t.rejects(backend.sharedObjectAdd(new Uint8Array(16)), { code: 'NOT_NEGOTIATED' });
+  await t.rejects(backend.hostNotifier(0, undefined), { code: 'NOT_NEGOTIATED' });
 });
 
 t.test('a device whose data half does not load fails the daemon', async (t) => {
