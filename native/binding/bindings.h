@@ -7,12 +7,15 @@
 #include <memory>
 
 #include "../core/guest-memory.h"
+#include "../core/inflight-area.h"
 
 namespace vhost {
 
 std::shared_ptr<GuestMemory> memoryById(uint32_t id);
+std::shared_ptr<InflightArea> inflightById(uint32_t id);
 
 void initMemory(Napi::Env env, Napi::Object exports);
+void initInflight(Napi::Env env, Napi::Object exports);
 void initDescriptors(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
 void initDataPlane(Napi::Env env, Napi::Object exports);

@@ -92,7 +92,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     return number(info, plane(info)->addFile(arguments.u32(0), arguments.fd(1), arguments.u32(2)));
   }
 
-  // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory)
+  // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory, inflight);
+  // inflight 0: none.
   Napi::Value startVring(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
     DataPlane* self = plane(info);
@@ -107,6 +108,11 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     start.errFd = arguments.optionalFd(9);
     auto memory = memoryById(arguments.u32(10));
     if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
+    const uint32_t inflight = arguments.u32(11);
+    start.inflight = inflightById(inflight);
+    if (inflight != 0 && start.inflight == nullptr) {
+      throw Napi::TypeError::New(info.Env(), "no inflight area of that number");
+    }
     return number(info, self->startVring(start, std::move(memory)));
   }
 
@@ -128,7 +134,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
   }
 
   Napi::Value drainVring(const Napi::CallbackInfo& info) {
-    plane(info)->drainVring(queue(info));
+    plane(info)->drainVring(queue(info), Arguments(info).boolean(1));
     return info.Env().Undefined();
   }
 

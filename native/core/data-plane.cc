@@ -92,6 +92,8 @@ int DataPlane::startVring(const VringStart& start, std::shared_ptr<GuestMemory> 
   const int result = added->ring.start(std::move(memory), start.size, start.addresses,
                                        start.availBase, start.eventIdx);
   if (result != 0) return result;
+  const int tracked = added->ring.track(start.inflight, start.queue);
+  if (tracked != 0) return tracked;
   if (start.kickFd >= 0) {
     added->pollToken = nextToken_++;
     const int watched = engine_->addPoll(start.kickFd, added->pollToken);
@@ -104,7 +106,10 @@ int DataPlane::startVring(const VringStart& start, std::shared_ptr<GuestMemory> 
 }
 
 void DataPlane::enableVring(uint32_t queue, bool enabled) {
-  if (Vring* found = vring(queue)) found->enabled = enabled;
+  if (Vring* found = vring(queue)) {
+    found->enabled = enabled;
+    found->everEnabled |= enabled;
+  }
 }
 
 void DataPlane::setCall(uint32_t queue, int fd) {
@@ -115,8 +120,11 @@ void DataPlane::setErr(uint32_t queue, int fd) {
   if (Vring* found = vring(queue)) found->setErr(fd);
 }
 
-void DataPlane::drainVring(uint32_t queue) {
-  if (Vring* found = vring(queue)) found->draining = true;
+void DataPlane::drainVring(uint32_t queue, bool suspend) {
+  if (Vring* found = vring(queue)) {
+    found->draining = true;
+    found->suspended |= suspend;
+  }
 }
 
 int DataPlane::endVring(uint32_t queue) {
@@ -139,8 +147,9 @@ int DataPlane::endVring(uint32_t queue) {
 uint32_t DataPlane::inFlight(uint32_t queue) const {
   const Vring* found = vring(queue);
   if (found == nullptr) return 0;
-  return found->fault == RingFault::kHandler ? operations_.busyOf(queue)
-                                             : found->ring.inFlightCount();
+  if (found->fault == RingFault::kHandler) return operations_.busyOf(queue);
+  const bool leftovers = found->draining && found->popping() && !held_;
+  return found->ring.inFlightCount() + (leftovers ? found->ring.leftoverCount() : 0);
 }
 
 uint32_t DataPlane::inFlightTotal() const {
@@ -259,6 +268,10 @@ void DataPlane::complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, ui
   uint16_t head = 0;
   Vring* owner = vringOf(chain, &head);
   if (owner == nullptr) return;
+  if (owner->suspended) {
+    owner->ring.abandon(head);
+    return;
+  }
   if (flags & kCommandTail) {
     const auto tail = static_cast<uint8_t>(tailByte);
     const DescriptorChain& written = owner->ring.chain(head);
@@ -318,6 +331,7 @@ void DataPlane::popAll() {
 void DataPlane::popVring(uint32_t queue, Vring* owner) {
   uint32_t count = 0;
   RingFault fault = owner->ring.available(&count);
+  if (owner->draining) count = owner->ring.leftoverCount();
   // Half of what the driver waits for at a time: it gets the first half back and refills the ring
   // while we work on the second (1.4 times the IOPS at depth 8).
   const uint32_t half = std::max(1u, owner->ring.outstanding() / 2);

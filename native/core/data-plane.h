@@ -34,6 +34,7 @@ struct VringStart {
   int kickFd;  // -1: the front-end does not kick, the ring is polled
   int callFd;
   int errFd;
+  std::shared_ptr<InflightArea> inflight = nullptr;  // none: requests are not recorded
 };
 
 class DataPlane {
@@ -62,8 +63,9 @@ class DataPlane {
   void setErr(uint32_t queue, int fd);
 
   // Stop in two steps: no more pops, then (in flight = 0, reached by turns) gone. endVring returns
-  // the next avail index, or -errno (-EBUSY while requests are in flight).
-  void drainVring(uint32_t queue);
+  // the next avail index, or -errno (-EBUSY while requests are in flight). suspend: what is in
+  // flight still runs to its end, but the driver is not told; the inflight area keeps it.
+  void drainVring(uint32_t queue, bool suspend = false);
   int endVring(uint32_t queue);
   uint32_t inFlight(uint32_t queue) const;
   uint32_t inFlightTotal() const;

@@ -56,6 +56,15 @@ int SplitRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
   return 0;
 }
 
+int SplitRing::track(std::shared_ptr<InflightArea> area, uint32_t queue) {
+  const int result = inflight_.start(std::move(area), queue, size_, usedIndex_);
+  if (result != 0 || !inflight_.takenUp()) return result;
+  // After a crash front-ends say anything: QEMU the used index, Cloud Hypervisor the avail index.
+  nextAvail_ = static_cast<uint16_t>(usedIndex_ + inflight_.leftCount());
+  enableNotification();
+  return 0;
+}
+
 int SplitRing::resolve(const GuestMemory& memory) {
   const uint64_t eventBytes = eventIdx_ ? kEventBytes : 0;
   uint8_t* descriptors = memory.userToHost(addresses_.descriptor, uint64_t{size_} * kDescBytes);
@@ -82,7 +91,7 @@ bool SplitRing::move(std::shared_ptr<GuestMemory> memory) {
 
 RingFault SplitRing::available(uint32_t* count) const {
   const uint16_t ahead = static_cast<uint16_t>(loadAcquire16(avail_ + kIdxOffset) - nextAvail_);
-  *count = ahead;
+  *count = ahead + inflight_.leftCount();
   // §2.7.6: idx never runs more than the ring size ahead. A step backwards looks the same.
   return ahead > size_ ? RingFault::kAvailIndex : RingFault::kNone;
 }
@@ -99,8 +108,11 @@ SplitRing::Descriptor SplitRing::readDescriptor(const uint8_t* at) {
 }
 
 RingFault SplitRing::pop(uint16_t* head) {
+  const bool leftover = inflight_.leftCount() > 0;
   const uint32_t slot = nextAvail_ & (size_ - 1);
-  const uint16_t index = readOnce<uint16_t>(avail_ + kRingOffset + slot * kAvailEntryBytes);
+  const uint16_t index = leftover
+                             ? inflight_.nextLeft()
+                             : readOnce<uint16_t>(avail_ + kRingOffset + slot * kAvailEntryBytes);
   if (index >= size_) return RingFault::kHeadIndex;
   if (descriptorInFlight_[index]) return RingFault::kInFlight;
   DescriptorChain& chain = chains_[index];
@@ -111,7 +123,12 @@ RingFault SplitRing::pop(uint16_t* head) {
   inFlightCount_++;
   inFlightSegments_ += chain.segments.size();
   inFlightBytes_ += uint64_t{chain.readableBytes} + chain.writableBytes;
-  nextAvail_++;
+  if (leftover) {
+    inflight_.dropLeft();
+  } else {
+    inflight_.begin(index);
+    nextAvail_++;
+  }
   *head = index;
   return RingFault::kNone;
 }
@@ -208,6 +225,7 @@ void SplitRing::addUsed(uint16_t head, uint32_t writtenBytes) {
   writeOnce<uint32_t>(element, head);
   writeOnce<uint32_t>(element + 4, writtenBytes);
   usedIndex_++;
+  inflight_.ended(head);
   release(head);
 }
 
@@ -215,6 +233,7 @@ void SplitRing::publish() {
   // Release: elements and data are visible before the index (§2.7.8.2).
   storeRelease16(used_ + kIdxOffset, usedIndex_);
   publishedUsed_ = usedIndex_;
+  inflight_.published(usedIndex_);
 }
 
 bool SplitRing::needsCall() {
@@ -243,7 +262,7 @@ bool SplitRing::enableNotification() {
   kicksWanted_ = true;
   // Then look again: the driver may have added a chain before it saw our wish (§2.7.13.4.1).
   fullFence();
-  return loadAcquire16(avail_ + kIdxOffset) != nextAvail_;
+  return loadAcquire16(avail_ + kIdxOffset) != nextAvail_ || inflight_.leftCount() > 0;
 }
 
 void SplitRing::disableNotification() {

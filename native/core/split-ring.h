@@ -9,6 +9,7 @@
 
 #include "descriptor-chain.h"
 #include "guest-memory.h"
+#include "split-inflight.h"
 
 namespace vhost {
 
@@ -29,18 +30,26 @@ class SplitRing {
   // -EINVAL for a bad size or alignment, -EFAULT when a part is outside memory.
   int start(std::shared_ptr<GuestMemory> memory, uint32_t size, const RingAddresses& addresses,
             uint16_t availBase, bool eventIdx);
+  // Records requests in the area from here on, and takes up what a former back-end left in it:
+  // where the ring goes on then follows from that and not from availBase. After start(); -errno as
+  // SplitInflight::start.
+  int track(std::shared_ptr<InflightArea> area, uint32_t queue);
   // Re-resolves the addresses in another memory; false when the ring is no longer inside.
   bool move(std::shared_ptr<GuestMemory> memory);
 
-  // Chains the driver has made available and we have not popped. kAvailIndex fault: more than size.
+  // Chains the driver has made available and we have not popped, leftovers included. kAvailIndex
+  // fault: more than size.
   RingFault available(uint32_t* count) const;
 
-  // Pops the next head and resolves its chain into chains()[head]. Call only after available().
+  // Pops the next head, leftovers first, and resolves its chain into chains()[head]. Call only
+  // after available().
   RingFault pop(uint16_t* head);
 
   DescriptorChain& chain(uint16_t head) { return chains_[head]; }
   bool inFlight(uint16_t head) const { return head < size_ && chains_[head].inFlight; }
   uint32_t inFlightCount() const { return inFlightCount_; }
+  // Requests of a former back-end that are not popped yet.
+  uint32_t leftoverCount() const { return inflight_.leftCount(); }
   // Requests the driver waits for: popped or not.
   uint32_t outstanding() const;
   uint64_t inFlightSegments() const { return inFlightSegments_; }
@@ -48,6 +57,8 @@ class SplitRing {
 
   // Puts a used element behind the last one; the driver sees it at publish().
   void addUsed(uint16_t head, uint32_t writtenBytes);
+  // Forgets a request without telling the driver: in the inflight area it stays in flight.
+  void abandon(uint16_t head) { release(head); }
   bool unpublished() const { return usedIndex_ != publishedUsed_; }
   void publish();
   // True when the driver wants an interrupt for what was published since the last answer.
@@ -57,7 +68,7 @@ class SplitRing {
   bool enableNotification();
   void disableNotification();
 
-  bool poisoned() const { return memory_->poisoned(); }
+  bool poisoned() const { return memory_->poisoned() || inflight_.poisoned(); }
   const std::shared_ptr<GuestMemory>& memory() const { return memory_; }
   uint32_t size() const { return size_; }
   uint16_t nextAvail() const { return nextAvail_; }
@@ -93,6 +104,7 @@ class SplitRing {
   uint32_t inFlightCount_ = 0;
   uint64_t inFlightSegments_ = 0;
   uint64_t inFlightBytes_ = 0;
+  SplitInflight inflight_;
   std::vector<DescriptorChain> chains_;      // by head index
   std::vector<uint8_t> descriptorInFlight_;  // by descriptor index
   std::vector<uint16_t> nextSnapshot_;       // by descriptor index: the chain as we walked it

@@ -17,7 +17,9 @@ class Vring {
 
   SplitRing ring;
   bool enabled = false;
-  bool draining = false;  // pop nothing more
+  bool everEnabled = false;
+  bool draining = false;   // pop nothing new
+  bool suspended = false;  // nor show the driver anything more
   RingFault fault = RingFault::kNone;
   uint32_t pollToken = 0;  // 0: the kick descriptor is not watched
   int kickFd = -1;
@@ -25,7 +27,11 @@ class Vring {
   uint64_t requests = 0;
   uint64_t calls = 0;
 
-  bool popping() const { return enabled && !draining && fault == RingFault::kNone; }
+  bool popping() const {
+    return fault == RingFault::kNone && (draining ? popsLeftovers() : enabled);
+  }
+  // What a former back-end left behind is drained with the rest.
+  bool popsLeftovers() const { return everEnabled && !suspended && ring.leftoverCount() > 0; }
 
   // The vring owns what it is given; -1: none (the front-end polls, or cares not).
   void setCall(int fd);

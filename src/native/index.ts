@@ -9,6 +9,11 @@ export * as exchange from './exchange.js';
 /** A guest memory, by number: numbers cross threads. */
 export type MemoryId = number;
 
+/** An inflight area, in the same way. */
+export type InflightId = number;
+/** Stands for "requests are not recorded". */
+export const NO_INFLIGHT: InflightId = 0;
+
 export const READABLE = 1;
 export const WRITABLE = 2;
 
@@ -37,11 +42,12 @@ export interface DataPlane {
     callFd: number,
     errFd: number,
     memory: MemoryId,
+    inflight: InflightId,
   ): number;
   enableVring(queue: number, enabled: boolean): void;
   setCall(queue: number, fd: number): void;
   setErr(queue: number, fd: number): void;
-  drainVring(queue: number): void;
+  drainVring(queue: number, suspend: boolean): void;
   endVring(queue: number): number;
   inFlight(queue: number): number;
   inFlightTotal(): number;
@@ -79,6 +85,16 @@ interface Addon {
   memoryRelease(memory: MemoryId): void;
   memoryRegionCount(memory: MemoryId): number;
   memoryHoldsUser(memory: MemoryId, userAddress: bigint, bytes: bigint): boolean;
+  inflightBytes(packed: boolean, queueCount: number, queueSize: number): number;
+  inflightCreate(packed: boolean, queueCount: number, queueSize: number): number;
+  inflightMap(
+    fd: number,
+    sizeBytes: bigint,
+    mmapOffset: bigint,
+    queueCount: number,
+    queueSize: number,
+  ): number;
+  inflightRelease(inflight: InflightId): void;
   mapShared(fd: number, offset: number, bytes: number): ArrayBuffer | number;
   fdClose(fd: number): number;
   fdDuplicate(fd: number): number;

@@ -22,13 +22,24 @@ import {
   temporaryDirectory,
 } from '../support/resources.js';
 
-type Kind = 'fd' | 'fdOrNone' | 'u32' | 'u64' | 'text' | 'flag' | 'bytes' | 'queue' | 'function';
+type Kind =
+  | 'fd'
+  | 'fdOrNone'
+  | 'u16'
+  | 'u32'
+  | 'u64'
+  | 'text'
+  | 'flag'
+  | 'bytes'
+  | 'queue'
+  | 'function';
 
 /** No such descriptor: a call that got through after all would do nothing. */
 const NO_FD = 1_000_000;
 const GOOD: Readonly<Record<Kind, unknown>> = {
   fd: NO_FD,
   fdOrNone: NO_FD,
+  u16: 1,
   u32: 1,
   u64: 1n,
   text: '/nowhere/x',
@@ -41,6 +52,7 @@ const NO_NUMBERS = [undefined, null, '1', 1n, {}, Number.NaN, 1.5, -2, Number.PO
 const BAD: Readonly<Record<Kind, readonly unknown[]>> = {
   fd: [...NO_NUMBERS, -1, 2 ** 31],
   fdOrNone: [...NO_NUMBERS, 2 ** 31],
+  u16: [...NO_NUMBERS, -1, 2 ** 16],
   u32: [...NO_NUMBERS, -1, 2 ** 32],
   u64: [undefined, null, 1, '1', -1n, 2n ** 64n],
   text: [undefined, null, 1, {}, Buffer.from('x')],
@@ -60,6 +72,10 @@ const FUNCTIONS: Signatures = {
   memoryRelease: ['u32'],
   memoryRegionCount: ['u32'],
   memoryHoldsUser: ['u32', 'u64', 'u64'],
+  inflightBytes: ['flag', 'u16', 'u16'],
+  inflightCreate: ['flag', 'u16', 'u16'],
+  inflightMap: ['fd', 'u64', 'u64', 'u16', 'u16'],
+  inflightRelease: ['u32'],
   mapShared: ['fd', 'u32', 'u32'],
   fdClose: ['fd'],
   fdDuplicate: ['fd'],
@@ -91,12 +107,12 @@ const METHODS: Signatures = {
   addFile: ['u32', 'fd', 'u32'],
   startVring: [
     ...(['queue', 'u32', 'u64', 'u64', 'u64', 'u32', 'flag'] as const),
-    ...(['fdOrNone', 'fdOrNone', 'fdOrNone', 'u32'] as const),
+    ...(['fdOrNone', 'fdOrNone', 'fdOrNone', 'u32', 'u32'] as const),
   ],
   enableVring: ['queue', 'flag'],
   setCall: ['queue', 'fdOrNone'],
   setErr: ['queue', 'fdOrNone'],
-  drainVring: ['queue'],
+  drainVring: ['queue', 'flag'],
   endVring: ['queue'],
   inFlight: ['queue'],
   inFlightTotal: [],

@@ -3,11 +3,13 @@
 
 import { check, native } from '../../native/index.js';
 import { Connection, type RawMessage } from '../connection/connection.js';
+import { FdBag } from '../connection/fd-bag.js';
 import {
   encodeFrontendRequest,
   type FrontendRequestName,
   frontendRequest,
   hasFeature,
+  type Inflight,
   type MemoryRegion,
   type PayloadOf,
   payloadCodec,
@@ -21,6 +23,14 @@ import {
 
 /** How long a back-end may take to answer; a drain of a busy disk is the longest. */
 const REPLY_TIMEOUT_MS = 60_000;
+
+/** An inflight area as GET_INFLIGHT_FD answers it and SET_INFLIGHT_FD takes it. */
+export interface InflightFd {
+  readonly area: Inflight;
+  readonly fd: number;
+}
+
+const EMPTY_AREA = { mmapSizeBytes: 0n, mmapOffsetBytes: 0n, encodedBytes: 24 } as const;
 
 export class VhostUserFrontend {
   readonly connection: Connection;
@@ -105,9 +115,27 @@ export class VhostUserFrontend {
     await this.#acknowledged('SET_VRING_ENABLE', { index, num: enabled ? 1 : 0 });
   }
 
-  /** Stops the vring; the next avail index. */
-  async getVringBase(index: number): Promise<number> {
-    return (await this.request('GET_VRING_BASE', { index, num: 0 })).num;
+  /** Stops the vring; the next avail index. `suspend` (GET_VRING_BASE_INFLIGHT): what is in flight
+   *  stays recorded in the inflight area instead of being completed. */
+  async getVringBase(index: number, { suspend = false } = {}): Promise<number> {
+    return (await this.request('GET_VRING_BASE', { index, num: suspend ? 1 : 0 })).num;
+  }
+
+  /** An area to record requests in, made by the back-end. The descriptor is the caller's: kept and
+   *  set again, it lets the next back-end take up what this one leaves. */
+  async getInflightFd(queueCount: number, queueSize: number): Promise<InflightFd> {
+    const fds = new FdBag();
+    const asked = { ...EMPTY_AREA, queueCount, queueSize };
+    const area = await this.request('GET_INFLIGHT_FD', asked, [], fds);
+    if (fds.count !== 1) {
+      fds.close();
+      throw new VhostUserError('FD_COUNT', `${fds.count} with an inflight area`);
+    }
+    return { area, fd: fds.take() };
+  }
+
+  async setInflightFd({ area, fd }: InflightFd): Promise<void> {
+    await this.#acknowledged('SET_INFLIGHT_FD', area, [fd]);
   }
 
   async getConfig(offset: number, size: number): Promise<Uint8Array> {
@@ -140,12 +168,13 @@ export class VhostUserFrontend {
     return Number(await this.request('GET_STATUS', undefined));
   }
 
-  /** Any request; the reply, when one is due. Throws VhostUserError PEER_REFUSED on a refusal that
-   *  has no payload of its own. */
+  /** Any request; the reply, when one is due. Its descriptors go into `replyFds`, or are closed.
+   *  Throws VhostUserError PEER_REFUSED on a refusal that has no payload of its own. */
   async request<N extends FrontendRequestName>(
     name: N,
     payload: PayloadOf<N>,
     fds: readonly number[] = [],
+    replyFds?: FdBag,
   ): Promise<ReplyOf<N>> {
     const needReply = hasFeature(this.protocolFeatures, VHOST_USER_PROTOCOL_F_REPLY_ACK);
     const row = frontendRequest(name) as unknown as RequestRow;
@@ -154,6 +183,10 @@ export class VhostUserFrontend {
       return undefined as ReplyOf<N>;
     }
     const reply = await this.receive();
+    while (reply.fds.count > 0 && replyFds !== undefined) {
+      replyFds.add(reply.fds.take());
+    }
+    reply.fds.close();
     if (reply.header.request !== row.id || !reply.header.isReply) {
       throw new VhostUserError('UNEXPECTED_REPLY', name);
     }

@@ -1,10 +1,13 @@
 // One front-end's connection from accept to the end: reads a message, checks it against the table,
 // lets its handler act, answers. One message at a time; the state is the fields of this class.
 
+import { NO_INFLIGHT } from '../../native/index.js';
 import type { Connection, RawMessage } from '../connection/connection.js';
+import { FdBag } from '../connection/fd-bag.js';
 import type { VirtioDevice } from '../device.js';
 import { type Log, rateLimited } from '../log.js';
 import { GuestMemory } from '../memory/guest-memory.js';
+import type { InflightArea } from '../memory/inflight-area.js';
 import {
   decodeFrontendMessage,
   encodeRefusal,
@@ -62,6 +65,9 @@ export class Session {
   status = 0;
   memory = GuestMemory.empty();
   backendChannel: BackendChannel | undefined;
+  /** What a handler puts here goes out with its reply, and is closed then. */
+  readonly replyFds = new FdBag();
+  #inflight: InflightArea | undefined;
   readonly #drainTimeoutMs: number;
   readonly #handshakeTimeoutMs: number | undefined;
   #handshakeTimer: NodeJS.Timeout | undefined;
@@ -130,15 +136,26 @@ export class Session {
     }
     await vring.start({
       memory: this.memory.id,
+      inflight: this.#inflight?.id ?? NO_INFLIGHT,
       eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
       pool: this.pool,
     });
     this.log.debug({ queue: vring.index, size: vring.size, base: vring.base }, 'vring started');
   }
 
-  /** Drains and stops, within the limit; the next avail index. */
-  async stopVring(vring: Vring): Promise<number> {
-    const stopped = vring.stop(this.pool);
+  /** Vrings that start from now on record their requests there. */
+  setInflight(area: InflightArea | undefined): void {
+    this.#inflight?.release();
+    this.#inflight = area;
+  }
+
+  get recordsInflight(): boolean {
+    return this.#inflight !== undefined;
+  }
+
+  /** Drains (or suspends) and stops, within the limit; the next avail index. */
+  async stopVring(vring: Vring, suspend = false): Promise<number> {
+    const stopped = vring.stop(this.pool, suspend);
     this.#draining.add(stopped);
     void stopped.finally(() => this.#draining.delete(stopped));
     return await withLimit(stopped, this.#drainTimeoutMs);
@@ -184,11 +201,13 @@ export class Session {
       // Before the answer: a front-end that has it may count on what it gave being closed.
       fds.close();
       if (replyIsDue(row as RequestRow, header.needReply, this.protocolFeatures)) {
-        this.connection.send(encodeReplyTo(row as never, reply as never));
+        this.connection.send(encodeReplyTo(row as never, reply as never), this.replyFds.borrow());
       }
     } catch (error) {
       fds.close();
       this.#refuse(error, header, row);
+    } finally {
+      this.replyFds.close();
     }
   }
 
@@ -252,6 +271,7 @@ export class Session {
     // Memory and device stay until the last request that uses them has come back.
     await Promise.all(this.#draining);
     this.memory.release();
+    this.setInflight(undefined);
     await this.device.resetDevice?.();
   }
 }

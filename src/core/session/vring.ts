@@ -1,13 +1,14 @@
 // What the control plane knows of one vring. Two independent bits as in vhost-user "Ring states":
 // started (a worker owns it) and enabled. Descriptors are held here until the worker gets them.
 
-import { native } from '../../native/index.js';
+import { errnoName, type InflightId, NO_INFLIGHT, native } from '../../native/index.js';
 import { VhostUserError, type VringAddr } from '../protocol/index.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 
 /** What a worker needs beside the vring itself. */
 export interface VringContext {
   readonly memory: number;
+  readonly inflight?: InflightId;
   readonly eventIdx: boolean;
   readonly pool: WorkerPool;
 }
@@ -76,7 +77,7 @@ export class Vring {
   }
 
   /** Hands the vring to its worker. Throws VhostUserError when the worker can't run it. */
-  async start({ memory, eventIdx, pool }: VringContext): Promise<void> {
+  async start({ memory, inflight = NO_INFLIGHT, eventIdx, pool }: VringContext): Promise<void> {
     const { addresses } = this;
     if (!this.ready || addresses === undefined) {
       return;
@@ -99,19 +100,22 @@ export class Vring {
       callFd,
       errFd,
       memory,
+      inflight,
     });
     if (result < 0) {
       this.#started = false;
-      throw new VhostUserError('VRING_ADDRESS', `vring ${this.index}`);
+      const code = errnoName(-result) === 'EBADMSG' ? 'INFLIGHT_AREA' : 'VRING_ADDRESS';
+      throw new VhostUserError(code, `vring ${this.index}`);
     }
   }
 
-  /** Drains and takes the vring back; the next avail index. Addresses of a stopped ring are
-   *  forgotten, so that a later start can't run on stale ones (CS-119). */
-  async stop(pool: WorkerPool): Promise<number> {
+  /** Drains, or suspends what is in flight, and takes the vring back; the next avail index.
+   *  Addresses of a stopped ring are forgotten, so that a later start can't run on stale ones
+   *  (CS-119). */
+  async stop(pool: WorkerPool, suspend = false): Promise<number> {
     if (this.#started) {
       // A session may end while a GET_VRING_BASE still drains: both wait for the same stop.
-      this.#stopping ??= pool.stopVring(this.index);
+      this.#stopping ??= pool.stopVring(this.index, suspend);
       const base = await this.#stopping;
       this.#stopping = undefined;
       this.#started = false;

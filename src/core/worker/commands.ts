@@ -1,7 +1,7 @@
 // What the control thread and a worker say to each other. Plain data; file descriptors as numbers,
 // whose ownership moves with the message.
 
-import type { MemoryId } from '../../native/index.js';
+import type { InflightId, MemoryId } from '../../native/index.js';
 
 export interface VringStart {
   readonly queue: number;
@@ -16,6 +16,7 @@ export interface VringStart {
   readonly callFd: number;
   readonly errFd: number;
   readonly memory: MemoryId;
+  readonly inflight?: InflightId;
 }
 
 export type WorkerCommand =
@@ -23,8 +24,9 @@ export type WorkerCommand =
   | { readonly kind: 'enableVring'; readonly queue: number; readonly enabled: boolean }
   | { readonly kind: 'setCall'; readonly queue: number; readonly fd: number }
   | { readonly kind: 'setErr'; readonly queue: number; readonly fd: number }
-  /** Answered when nothing of the vring is in flight any more, with the next avail index. */
-  | { readonly kind: 'stopVring'; readonly queue: number }
+  /** Answered when nothing of the vring is in flight any more, with the next avail index. suspend:
+   *  the driver hears no more of what is in flight, the inflight area keeps it. */
+  | { readonly kind: 'stopVring'; readonly queue: number; readonly suspend?: boolean }
   /** Answered when no ring and no operation uses the former memory. */
   | { readonly kind: 'changeMemory'; readonly memory: MemoryId }
   | { readonly kind: 'deviceMessage'; readonly message: unknown }

@@ -4,7 +4,14 @@
 // The loop blocks in native code, not in Node's event loop: promises and timers of this thread do
 // not run, `terminate()` is not heard, and the wake descriptor is the only way in.
 
-import { check, type DataPlane, errnoName, exchange, native } from '../../native/index.js';
+import {
+  check,
+  type DataPlane,
+  errnoName,
+  exchange,
+  NO_INFLIGHT,
+  native,
+} from '../../native/index.js';
 import type { HandlerContext, HandlerFactory, QueueHandler } from '../device.js';
 import { Batch } from '../virtqueue/batch.js';
 import { CommandWriter } from '../virtqueue/command-writer.js';
@@ -89,7 +96,14 @@ export class QueueWorker {
     const got = this.#plane.turn(count, mayBlock && !this.#commands.pending);
     const completions = (got >> exchange.TURN_COMPLETIONS_SHIFT) & exchange.TURN_COUNT_MASK;
     const events = (got >> exchange.TURN_EVENTS_SHIFT) & exchange.TURN_COUNT_MASK;
-    this.#callHandler(got & exchange.TURN_COUNT_MASK, completions);
+    const requests = got & exchange.TURN_COUNT_MASK;
+    this.#callHandler(requests, completions);
+    if (requests > 0) {
+      // What a former back-end left is fetched while a queue drains too; nobody may keep it either.
+      for (const queue of this.#stopping.keys()) {
+        this.#guard(() => this.#handler.drain?.(queue));
+      }
+    }
     if (events > 0) {
       this.#reportEvents(events);
     }
@@ -210,7 +224,7 @@ export class QueueWorker {
         this.#plane.setErr(command.queue, command.fd);
         return 0;
       case 'stopVring':
-        this.#plane.drainVring(command.queue);
+        this.#plane.drainVring(command.queue, command.suspend ?? false);
         this.#guard(() => this.#handler.drain?.(command.queue));
         this.#stopping.set(command.queue, [...(this.#stopping.get(command.queue) ?? []), id]);
         return undefined;
@@ -255,6 +269,7 @@ export class QueueWorker {
       start.callFd,
       start.errFd,
       start.memory,
+      start.inflight ?? NO_INFLIGHT,
     );
     if (result === 0) {
       this.#queues.add(start.queue);

@@ -56,14 +56,16 @@ export class WorkerPool {
     return engines.includes('threads') ? 'threads' : 'io_uring';
   }
 
-  /** 0 or -errno: EINVAL (size, alignment), EFAULT (ring outside memory). */
+  /** 0 or -errno: EINVAL (size, alignment), EFAULT (ring outside memory), EBADMSG (what the
+   *  inflight area holds makes no sense). */
   startVring(start: VringStart): Promise<number> {
     return this.#ask(this.#slotOf(start.queue), { kind: 'startVring', start });
   }
 
-  /** The next avail index, once everything in flight has completed. */
-  stopVring(queue: number): Promise<number> {
-    return this.#ask(this.#slotOf(queue), { kind: 'stopVring', queue });
+  /** The next avail index, once everything in flight has completed. With `suspend` the driver is
+   *  not told of it: the inflight area keeps it for the next start. */
+  stopVring(queue: number, suspend = false): Promise<number> {
+    return this.#ask(this.#slotOf(queue), { kind: 'stopVring', queue, suspend });
   }
 
   enableVring(queue: number, enabled: boolean): Promise<number> {

@@ -62,6 +62,27 @@ t.test('descriptors travel with their message', async (t) => {
   t.same([...((await peer.receive())?.payload ?? [])].slice(0, 2), [3, 1], 'NOFD');
 });
 
+t.test('an inflight area comes with its descriptor, which is the caller’s', async (t) => {
+  const { frontend, peer } = pair(t);
+  const fd = check('memfd', native.memfdCreate('vhost-ts-test', 4096));
+  const asked = frontend.getInflightFd(1, 128);
+  const { payload } = (await peer.receive()) as { payload: Uint8Array };
+  t.match(payloadCodec('inflight').decode(payload), { queueCount: 1, queueSize: 128 });
+  peer.send(encodeReply(31, payload), [fd]);
+  const answer = await asked;
+  native.fdClose(fd);
+  await frontend.setInflightFd(answer);
+  const message = await peer.receive();
+  t.equal(message?.fds.count, 1);
+  t.same(message?.payload, payload);
+  message?.fds.close();
+  native.fdClose(answer.fd);
+  const without = frontend.getInflightFd(1, 128);
+  await peer.receive();
+  peer.send(encodeReply(31, payload));
+  await t.rejects(without, { code: 'FD_COUNT' });
+});
+
 t.test('answers that are none', async (t) => {
   const rows: [name: string, bytes: Uint8Array, code: string][] = [
     ['another request', encodeReply(3, u64(0n)), 'UNEXPECTED_REPLY'],

@@ -8,6 +8,8 @@ import {
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
+  VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
@@ -26,7 +28,9 @@ const FRAMEWORK_FEATURES =
   VHOST_USER_PROTOCOL_F_CONFIG |
   VHOST_USER_PROTOCOL_F_RESET_DEVICE |
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
-  VHOST_USER_PROTOCOL_F_STATUS;
+  VHOST_USER_PROTOCOL_F_STATUS |
+  VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT;
 
 /** VIRTIO 1.3 §2.1: device status is one byte. */
 const STATUS_MAX = 0xffn;
@@ -65,6 +69,13 @@ async function enableAll(session: Session, enabled: boolean): Promise<void> {
 export async function setProtocolFeatures(session: Session, features: bigint): Promise<bigint> {
   if ((features & ~offeredProtocolFeatures(session)) !== 0n) {
     throw new VhostUserError('FEATURE_NOT_OFFERED', `protocol 0x${features.toString(16)}`);
+  }
+  const suspends = hasFeature(features, VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT);
+  if (suspends && !hasFeature(features, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD)) {
+    throw new VhostUserError(
+      'FEATURE_DEPENDENCY',
+      'GET_VRING_BASE_INFLIGHT without INFLIGHT_SHMFD',
+    );
   }
   session.protocolFeatures = features;
   return SUCCESS;

@@ -12,6 +12,7 @@ import {
   setStatus,
 } from './feature-handlers.js';
 import type { Handlers } from './handler.js';
+import { getInflightFd, setInflightFd } from './inflight-handlers.js';
 import { addMemReg, MEM_SLOTS_MAX, remMemReg, setMemTable } from './memory-handlers.js';
 import {
   getVringBase,
@@ -60,8 +61,8 @@ export const HANDLERS: Handlers = {
   POSTCOPY_ADVISE: unsupported,
   POSTCOPY_LISTEN: unsupported,
   POSTCOPY_END: unsupported,
-  GET_INFLIGHT_FD: unsupported,
-  SET_INFLIGHT_FD: unsupported,
+  GET_INFLIGHT_FD: getInflightFd,
+  SET_INFLIGHT_FD: setInflightFd,
   GPU_SET_SOCKET: unsupported,
   RESET_DEVICE: resetDevice,
   VRING_KICK: unsupported,

@@ -3,8 +3,10 @@
 import { type FdKind, fdKind, native } from '../../../native/index.js';
 import type { FdBag } from '../../connection/fd-bag.js';
 import {
+  hasFeature,
   type PayloadOf,
   SUCCESS,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
   VhostUserError,
   type VringFd,
   type VringState,
@@ -59,8 +61,18 @@ export async function setVringBase(session: Session, { index, num }: VringState)
   return SUCCESS;
 }
 
-export async function getVringBase(session: Session, { index }: VringState): Promise<VringState> {
-  const base = await session.stopVring(session.vring(index));
+/** num 1, once negotiated: what is in flight stays in the inflight area for whoever starts the ring
+ *  next. Without an area nobody could, so it is drained. */
+export async function getVringBase(
+  session: Session,
+  { index, num }: VringState,
+): Promise<VringState> {
+  const negotiated = hasFeature(
+    session.protocolFeatures,
+    VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
+  );
+  const suspend = num === 1 && negotiated && session.recordsInflight;
+  const base = await session.stopVring(session.vring(index), suspend);
   return { index, num: base };
 }
 
