@@ -64,6 +64,7 @@ static_assert(sizeof(CompletionRecord) == 16);
 enum class EventCode : uint32_t {
   kQueueBroken = 1,  // detail: RingFault
   kKickLost = 2,     // the kick descriptor hung up and is no longer watched
+  kCall = 3,         // the driver is to be called by a message, there is no call descriptor
 };
 
 struct EventRecord {

@@ -16,10 +16,55 @@ export interface DataHalf {
   readonly options: unknown;
 }
 
+/** Whether SET_DEVICE_STATE_FD asks for the device's state or brings it. */
+export type DeviceStateDirection = 'save' | 'load';
+
+/** Part of a file the front-end maps into a shared memory region of the device. */
+export interface ShmemMapping {
+  readonly shmemId: number;
+  /** Offset in the region; like the two below whole pages. */
+  readonly shmemOffsetBytes: bigint;
+  readonly fdOffsetBytes: bigint;
+  readonly lengthBytes: bigint;
+  readonly writable: boolean;
+}
+
+/** A page of a file that the front-end maps as a virtqueue's doorbell. */
+export interface HostNotifier {
+  readonly fd: number;
+  readonly offsetBytes: bigint;
+  readonly sizeBytes: bigint;
+}
+
+/** Requests of the back-end to its front-end. With REPLY_ACK a promise settles with the front-end's
+ *  answer, else when the message is on its way. It rejects with a VhostUserError when there is no
+ *  channel, the feature was not negotiated, no virtqueue runs, or the front-end refuses or keeps
+ *  silent. Descriptors stay the caller's.
+ *
+ *  Await none of them within a hook: a front-end may look at this channel only after it has the
+ *  answer to its own request, and then each waits for the other until the time limit. */
+export interface BackendRequests {
+  /** GET_CONFIG must answer the new bytes already. No front-end, or none that listens, is no error;
+   *  one whose virtqueues are all stopped is told when the first of them starts. */
+  configChanged(): Promise<void>;
+  /** Announces an object that `VirtioDevice.getSharedObject` answers for. */
+  sharedObjectAdd(uuid: Uint8Array): Promise<void>;
+  sharedObjectRemove(uuid: Uint8Array): Promise<void>;
+  /** The object's descriptor, now the caller's; undefined when nobody has added that object. */
+  sharedObjectLookup(uuid: Uint8Array): Promise<number | undefined>;
+  shmemMap(mapping: ShmemMapping, fd: number): Promise<void>;
+  /** Takes back one whole mapping. */
+  shmemUnmap(
+    mapping: Pick<ShmemMapping, 'shmemId' | 'shmemOffsetBytes' | 'lengthBytes'>,
+  ): Promise<void>;
+  /** Without notifier the earlier one is taken back. */
+  hostNotifier(queue: number, notifier: HostNotifier | undefined): Promise<void>;
+}
+
 /** What a device may do to the session it is connected through. */
 export interface DeviceHost {
-  /** Tells the driver that config space changed (vhost-user: CONFIG_CHANGE_MSG); a no-op before
-   *  the front-end gave us its channel. */
+  readonly backend: BackendRequests;
+  /** `backend.configChanged()` whose outcome nobody wants to know. */
   configChanged(): void;
   /** Hands a message to the data half in every worker, in order; resolves when all took it. */
   tellHandlers(message: unknown): Promise<void>;
@@ -37,7 +82,8 @@ export interface VirtioDevice {
   maxQueueSize(): number;
   /** Virtio feature bits offered, the ring's included. VHOST_USER_F_PROTOCOL_FEATURES is added. */
   features(): bigint;
-  /** Protocol features this device can serve beyond the framework's own. */
+  /** Protocol features this device can serve beyond the framework's own and those that the hooks
+   *  below stand for: HOST_NOTIFIER, or SHARED_OBJECT for one that only looks objects up. */
   protocolFeatures(): bigint;
   dataHalf(): DataHalf;
 
@@ -51,6 +97,24 @@ export interface VirtioDevice {
   resetDevice?(): Promise<void>;
   /** One mask of queue indices for each worker; queues in no mask go to worker 0. */
   queuesPerThread?(workers: number): bigint[];
+  /** vhost-user: SEND_RARP, six bytes of a MAC address to announce to the network. */
+  sendRarp?(mac: Uint8Array): Promise<void>;
+  /** vhost-user: NET_SET_MTU, 68 to 65535. */
+  setMtu?(mtu: number): Promise<void>;
+  /** vhost-user: GET_SHARED_OBJECT; a descriptor that stays the device's, or undefined when the
+   *  UUID (16 bytes) names none of its objects. */
+  getSharedObject?(uuid: Uint8Array): number | undefined;
+  /** vhost-user: GET_SHMEM_CONFIG; bytes of each shared memory region by its id, 0n for none. */
+  getShmemConfig?(): readonly bigint[];
+  /** vhost-user: GPU_SET_SOCKET; the descriptor is the device's unless the call throws. */
+  setGpuSocket?(fd: number): void;
+  /** vhost-user: SET_DEVICE_STATE_FD. Writes the device's private state to the descriptor, or reads
+   *  it up to its end and takes it over; see `core/device-state`. All virtqueues are stopped and
+   *  stay so meanwhile. The descriptor is closed when the promise settles. */
+  setDeviceState?(direction: DeviceStateDirection, fd: number): Promise<void>;
+  /** vhost-user: CHECK_DEVICE_STATE after a transfer that went well; throws for a state that can't
+   *  be used after all. */
+  checkDeviceState?(): Promise<void>;
   /** Called once, before any session. */
   attach?(host: DeviceHost): void;
   /** Whoever made the device calls it, after the daemon has ended. */

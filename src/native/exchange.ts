@@ -57,6 +57,7 @@ export const NO_CHAIN = 0xffffffff;
 
 export const EVENT_QUEUE_BROKEN = 1;
 export const EVENT_KICK_LOST = 2;
+export const EVENT_CALL = 3;
 
 // What turn() returns.
 export const TURN_COUNT_MASK = 0x3ff;

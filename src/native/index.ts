@@ -39,6 +39,7 @@ export interface DataPlane {
     memory: MemoryId,
   ): number;
   enableVring(queue: number, enabled: boolean): void;
+  setInband(queue: number, kicks: boolean, calls: boolean): void;
   setCall(queue: number, fd: number): void;
   setErr(queue: number, fd: number): void;
   drainVring(queue: number): void;
@@ -79,6 +80,7 @@ interface Addon {
   fdClose(fd: number): number;
   fdDuplicate(fd: number): number;
   fdKind(fd: number): number;
+  fdSetNonBlocking(fd: number): void;
   eventfdCreate(initial: number): number;
   eventfdSignal(fd: number): number;
   eventfdRead(fd: number): number;

@@ -42,13 +42,14 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
     values: ['native', 'core', 'core/session', 'core/worker', 'core/connection'],
     node: ['node:fs'],
   },
+  'core/device-state': { values: ['native'], node: ['node:fs'] },
   'core/connection': { values: ['native', 'core', 'core/protocol'], node: [] },
   'core/frontend': {
     values: ['native', 'core', 'core/protocol', 'core/memory', 'core/connection'],
   },
   'core/index.ts': { values: ['core', 'core/daemon'], node: [] },
   devices: {
-    values: ['native', 'core', 'core/protocol', 'core/virtqueue'],
+    values: ['native', 'core', 'core/protocol', 'core/virtqueue', 'core/device-state'],
     packages: ['zod'],
     node: ['node:fs', 'node:os', 'node:path'],
   },

@@ -4,6 +4,7 @@ import { native } from '../../native/index.js';
 import { Connection } from '../connection/connection.js';
 import type { VirtioDevice } from '../device.js';
 import type { Log } from '../log.js';
+import { SessionBackendRequests } from '../session/backend-requests.js';
 import { Session } from '../session/session.js';
 import type { IoEngineName } from '../worker/commands.js';
 import { WorkerPool } from '../worker/worker-pool.js';
@@ -49,12 +50,18 @@ export class Daemon {
       {
         queueBroken: (queue, fault) => this.#session?.queueBroken(queue, fault),
         kickLost: (queue) => log.warn({ queue }, 'the kick descriptor hung up'),
+        inbandCall: (queue) => this.#session?.inbandCall(queue),
         handlerFailed: (error) => log.error({ error }, 'the device failed, its queues are stopped'),
         workerFailed: (error) => this.#fail(error),
       },
     );
+    const backend = new SessionBackendRequests(() => this.#session);
     device.attach?.({
-      configChanged: () => this.#session?.backendChannel?.configChanged(),
+      backend,
+      configChanged: () =>
+        void backend
+          .configChanged()
+          .catch((error: unknown) => log.warn({}, `config change not delivered: ${error}`)),
       tellHandlers: (message) => this.#pool.tellHandlers(message),
     });
   }

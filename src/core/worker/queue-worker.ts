@@ -19,6 +19,9 @@ export interface QueueWorkerOptions {
   /** The next command of the control thread, if there is one; never waits. */
   readonly nextCommand: () => NumberedCommand | undefined;
   readonly report: (report: WorkerReport) => void;
+  /** One word a queue, 1 from the report of an in-band call until the control thread has taken it:
+   *  however fast the ring, one report of it is on its way. */
+  readonly callsReported: SharedArrayBuffer;
 }
 
 /** Errors that mean "no io_uring here" rather than "io_uring is broken". */
@@ -39,9 +42,11 @@ export class QueueWorker {
   /** The handler threw: nothing more reaches it. */
   #handlerFailed = false;
   readonly #queues = new Set<number>();
+  readonly #callsReported: Int32Array;
 
   constructor(options: QueueWorkerOptions) {
     this.#options = options;
+    this.#callsReported = new Int32Array(options.callsReported);
     const { plane, engine } = openPlane(options, this.#tables);
     this.#plane = plane;
     this.#handler = options.factory.create({
@@ -139,12 +144,19 @@ export class QueueWorker {
       const at = i * exchange.SMALL_RECORD_WORDS;
       const queue = this.#tables.events[at + exchange.EVENT_QUEUE] as number;
       const fault = this.#tables.events[at + exchange.EVENT_DETAIL] as number;
-      const code = this.#tables.events[at + exchange.EVENT_CODE];
-      this.#options.report(
-        code === exchange.EVENT_QUEUE_BROKEN
-          ? { kind: 'queueBroken', queue, fault }
-          : { kind: 'kickLost', queue },
-      );
+      switch (this.#tables.events[at + exchange.EVENT_CODE]) {
+        case exchange.EVENT_QUEUE_BROKEN:
+          this.#options.report({ kind: 'queueBroken', queue, fault });
+          break;
+        case exchange.EVENT_KICK_LOST:
+          this.#options.report({ kind: 'kickLost', queue });
+          break;
+        case exchange.EVENT_CALL:
+          if (Atomics.exchange(this.#callsReported, queue, 1) === 0) {
+            this.#options.report({ kind: 'inbandCall', queue });
+          }
+          break;
+      }
     }
   }
 
@@ -172,6 +184,9 @@ export class QueueWorker {
         return this.#startVring(command.start);
       case 'enableVring':
         this.#plane.enableVring(command.queue, command.enabled);
+        return 0;
+      case 'kickVring':
+        // The wake-up that brought this has made the next turn look at every ring.
         return 0;
       case 'setCall':
         this.#plane.setCall(command.queue, command.fd);
@@ -223,6 +238,7 @@ export class QueueWorker {
     );
     if (result === 0) {
       this.#queues.add(start.queue);
+      this.#plane.setInband(start.queue, start.inbandKicks, start.inbandCalls);
       this.#plane.enableVring(start.queue, start.enabled);
     }
     return result;

@@ -2,6 +2,7 @@ import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { VIRTIO_F_VERSION_1 } from '../../../src/core/protocol/index.js';
+import { SessionBackendRequests } from '../../../src/core/session/backend-requests.js';
 import { BlkDevice } from '../../../src/devices/blk/device.js';
 import {
   VIRTIO_BLK_F_CONFIG_WCE,
@@ -111,6 +112,7 @@ t.test('a grown image is told of, a smaller one not (BK-030)', async (t) => {
   const { device, image } = open(t);
   let told = 0;
   device.attach({
+    backend: new SessionBackendRequests(() => undefined),
     configChanged: () => {
       told++;
     },

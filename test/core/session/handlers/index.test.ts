@@ -22,7 +22,7 @@ t.test('questions', async (t) => {
   const rig = new SessionRig(t);
   const offered = rig.device.features() | VHOST_USER_F_PROTOCOL_FEATURES;
   t.equal(await rig.ask('GET_FEATURES', undefined), offered);
-  t.equal(await rig.ask('GET_PROTOCOL_FEATURES', undefined), 0x1a229n);
+  t.equal(await rig.ask('GET_PROTOCOL_FEATURES', undefined), 0x1e629n);
   t.equal(await rig.ask('GET_QUEUE_NUM', undefined), BigInt(QUEUES), 'SPDK asks before MQ');
   await rig.negotiate();
   t.equal(await rig.ask('GET_MAX_MEM_SLOTS', undefined), BigInt(MEM_SLOTS_MAX));
@@ -38,7 +38,10 @@ t.test('what this back-end does not do is refused', async (t) => {
     ['GPU_SET_SOCKET', undefined, [event]],
     ['SET_LOG_BASE', { form: 'area', mmapSizeBytes: 4096n, mmapOffsetBytes: 0n }, []],
     ['SEND_RARP', 0n, []],
-    ['VRING_KICK', { index: 0, num: 0 }, []],
+    ['NET_SET_MTU', 1500n, []],
+    ['CHECK_DEVICE_STATE', undefined, []],
+    ['SET_VRING_ENDIAN', { index: 0, num: 0 }, []],
+    ['CLOSE_CRYPTO_SESSION', 0n, []],
   ];
   for (const [name, payload, fds] of rows) {
     t.equal(await rig.ask(name, payload as never, { fds }), NACK, name);
