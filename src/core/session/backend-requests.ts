@@ -62,6 +62,7 @@ export class SessionBackendRequests implements BackendRequests {
   async shmemUnmap(
     range: Pick<ShmemMapping, 'shmemId' | 'shmemOffsetBytes' | 'lengthBytes'>,
   ): Promise<void> {
+    requirePages(range.shmemOffsetBytes, range.lengthBytes);
     await this.#ask('SHMEM_UNMAP', { ...range, fdOffsetBytes: 0n, flags: 0n });
   }
 
