@@ -1,15 +1,15 @@
 // Requests that reach a hook of the device, over the wire: legal, refused, without the hook.
 
+import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { execFileSync } from 'node:child_process';
 import t, { type Test } from 'tap';
 import {
   encodeRequest,
   type FrontendRequestName,
   PROTOCOL_FEATURES,
-  VHOST_USER_PROTOCOL_F_CRYPTO_SESSION,
   VHOST_USER_PROTOCOL_F_CROSS_ENDIAN,
+  VHOST_USER_PROTOCOL_F_CRYPTO_SESSION,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_XEN_MMAP,
 } from '../../../../src/core/protocol/index.js';
