@@ -47,7 +47,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'core/frontend': {
     values: ['native', 'core', 'core/protocol', 'core/memory', 'core/connection'],
   },
-  'core/index.ts': { values: ['core', 'core/daemon'], node: [] },
+  'core/index.ts': { values: ['core', 'core/daemon', 'core/device-state'], node: [] },
   devices: {
     values: ['native', 'core', 'core/protocol', 'core/virtqueue', 'core/device-state'],
     packages: ['zod'],

@@ -1,7 +1,6 @@
 // One front-end's connection from accept to the end: reads a message, checks it against the table,
 // lets its handler act, answers. One message at a time; the state is the fields of this class.
 
-import { native } from '../../native/index.js';
 import type { Connection, RawMessage } from '../connection/connection.js';
 import type { VirtioDevice } from '../device.js';
 import { type Log, rateLimited } from '../log.js';
@@ -32,9 +31,9 @@ import { RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import { BackendChannel } from './backend-channel.js';
 import type { BackendAsker } from './backend-requests.js';
-import { ReplyWithFd } from './handlers/handler.js';
 import { HANDLERS } from './handlers/index.js';
 import { InbandCalls } from './inband-calls.js';
+import { ReplyWithFd } from './reply-with-fd.js';
 import type { StateTransfer } from './state-transfer.js';
 import { Vring } from './vring.js';
 import { withLimit } from './with-limit.js';
@@ -285,11 +284,8 @@ export class Session implements BackendAsker {
       this.connection.send(encodeReplyTo(row as never, reply as never));
       return;
     }
-    try {
-      this.connection.send(encodeReplyTo(row as never, reply.payload as never), [reply.fd]);
-    } finally {
-      native.fdClose(reply.fd);
-    }
+    const bytes = encodeReplyTo(row as never, reply.payload as never);
+    reply.send((fds) => this.connection.send(bytes, fds));
   }
 
   #handle(decoded: FrontendMessage, { fds }: RawMessage): Promise<unknown> {

@@ -1,6 +1,6 @@
-// What a disk takes along in a migration beside its image: the driver's choice of write cache. Sixteen
-// bytes, little-endian: magic, version, length of the body, body. They come from another host, so
-// nothing in them is believed.
+// What a disk takes along in a migration beside its image: the driver's choice of write cache.
+// Sixteen bytes, little-endian: magic, version, length of the body, body. They come from another
+// host, so nothing in them is believed.
 
 /** 'vtbk', so that another device's state is not taken for a disk's. */
 const MAGIC = 0x6b627476;

@@ -14,10 +14,10 @@ import {
   sharedObjectCodec,
   VhostUserError,
 } from '../../protocol/index.js';
+import { ReplyWithFd } from '../reply-with-fd.js';
 import type { Session } from '../session.js';
 import { StateTransfer } from '../state-transfer.js';
 import { withLimit } from '../with-limit.js';
-import { ReplyWithFd } from './handler.js';
 
 const MAC_BYTES = 6;
 /** VIRTIO 1.3 §5.1.4.1: what a device may say of its MTU. */

@@ -49,8 +49,8 @@ const HOOK_FEATURES: readonly (readonly [keyof VirtioDevice, bigint])[] = [
   ['getShmemConfig', VHOST_USER_PROTOCOL_F_SHMEM],
 ];
 
-/** Refused whatever a device says: Xen's foreign memory, legacy byte order, and the crypto messages,
- *  whose layout no document gives. */
+/** Refused whatever a device says: Xen's foreign memory, legacy byte order, and the crypto
+ *  messages, whose layout no document gives. */
 const NEVER_OFFERED =
   VHOST_USER_PROTOCOL_F_XEN_MMAP |
   VHOST_USER_PROTOCOL_F_CROSS_ENDIAN |
@@ -115,6 +115,9 @@ export function offeredProtocolFeatures(session: Session): bigint {
 export async function resetDevice(session: Session): Promise<bigint> {
   await session.stopAllVrings();
   await enableAll(session, false);
+  // State that is being loaded must not come after the reset; a peer that rests ends it by itself.
+  await session.stateTransfer?.ended;
+  session.stateTransfer = undefined;
   await session.device.resetDevice?.();
   session.status = 0;
   return SUCCESS;

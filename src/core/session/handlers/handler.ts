@@ -4,6 +4,7 @@
 
 import type { FdBag } from '../../connection/fd-bag.js';
 import type { FrontendRequestName, PayloadOf, ReplyOf } from '../../protocol/index.js';
+import type { ReplyWithFd } from '../reply-with-fd.js';
 import type { Session } from '../session.js';
 
 export type Handler<N extends FrontendRequestName> = (
@@ -11,16 +12,5 @@ export type Handler<N extends FrontendRequestName> = (
   payload: PayloadOf<N>,
   fds: FdBag,
 ) => Promise<ReplyOf<N> | ReplyWithFd<ReplyOf<N>>>;
-
-/** The session closes the descriptor once the reply is sent. */
-export class ReplyWithFd<P> {
-  readonly payload: P;
-  readonly fd: number;
-
-  constructor(payload: P, fd: number) {
-    this.payload = payload;
-    this.fd = fd;
-  }
-}
 
 export type Handlers = { readonly [N in FrontendRequestName]: Handler<N> };

@@ -279,6 +279,19 @@ t.test('device state and running vrings keep apart', async (t) => {
   t.equal(await rig.ask('CHECK_DEVICE_STATE', undefined), OK);
 });
 
+t.test('a reset waits for a transfer, which is forgotten then', async (t) => {
+  const { rig, device } = await open(t);
+  const [read, write] = pipe(t);
+  t.equal(await rig.ask('SET_DEVICE_STATE_FD', LOAD, { fds: [read] }), STATE_OK);
+  rig.send('RESET_DEVICE', undefined, { needReply: true });
+  t.ok(await rig.peer.quiet());
+  closeSync(write);
+  closeSync(read);
+  t.equal((await rig.reply('RESET_DEVICE'))?.payload, OK);
+  t.same(device.calls, ['load', 'reset']);
+  t.equal(await rig.ask('CHECK_DEVICE_STATE', undefined), NACK);
+});
+
 t.test('a session that ends in the middle of a transfer', async (t) => {
   const { rig, device } = await open(t);
   const [read, write] = pipe(t);
