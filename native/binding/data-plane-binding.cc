@@ -24,6 +24,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                                           InstanceMethod<&Self::addFile>("addFile"),
                                           InstanceMethod<&Self::startVring>("startVring"),
                                           InstanceMethod<&Self::enableVring>("enableVring"),
+                                          InstanceMethod<&Self::setInband>("setInband"),
                                           InstanceMethod<&Self::setCall>("setCall"),
                                           InstanceMethod<&Self::setErr>("setErr"),
                                           InstanceMethod<&Self::drainVring>("drainVring"),
@@ -118,6 +119,12 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
 
   Napi::Value enableVring(const Napi::CallbackInfo& info) {
     plane(info)->enableVring(queue(info), Arguments(info).boolean(1));
+    return info.Env().Undefined();
+  }
+
+  Napi::Value setInband(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    plane(info)->setInband(queue(info), arguments.boolean(1), arguments.boolean(2));
     return info.Env().Undefined();
   }
 

@@ -28,6 +28,11 @@ Napi::Value fdKindOf(const Napi::CallbackInfo& info) {
   return number(info, fdKind(Arguments(info).fd(0)));
 }
 
+Napi::Value fdSetNonBlocking(const Napi::CallbackInfo& info) {
+  makeNonBlocking(Arguments(info).fd(0));
+  return info.Env().Undefined();
+}
+
 Napi::Value eventfdCreate(const Napi::CallbackInfo& info) {
   return number(info, createEventfd(Arguments(info).u32(0)));
 }
@@ -91,6 +96,7 @@ void initDescriptors(Napi::Env env, Napi::Object exports) {
   exports.Set("fdClose", Napi::Function::New(env, fdClose));
   exports.Set("fdDuplicate", Napi::Function::New(env, fdDuplicate));
   exports.Set("fdKind", Napi::Function::New(env, fdKindOf));
+  exports.Set("fdSetNonBlocking", Napi::Function::New(env, fdSetNonBlocking));
   exports.Set("eventfdCreate", Napi::Function::New(env, eventfdCreate));
   exports.Set("eventfdSignal", Napi::Function::New(env, eventfdSignal));
   exports.Set("eventfdRead", Napi::Function::New(env, eventfdRead));

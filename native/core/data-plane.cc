@@ -112,6 +112,13 @@ void DataPlane::enableVring(uint32_t queue, bool enabled) {
   }
 }
 
+void DataPlane::setInband(uint32_t queue, bool kicks, bool calls) {
+  if (Vring* found = vring(queue)) {
+    found->inbandKicks = kicks;
+    found->inbandCalls = calls;
+  }
+}
+
 void DataPlane::setCall(uint32_t queue, int fd) {
   if (Vring* found = vring(queue)) found->setCall(fd);
 }
@@ -193,9 +200,12 @@ bool DataPlane::quiesced() const {
 void DataPlane::dropReportedEvents() {
   EventRecord* events = options_.exchange->events;
   for (uint32_t i = 0; i < eventsReported_; i++) {
-    if (events[i].code != static_cast<uint32_t>(EventCode::kReadable)) continue;
-    const auto watched = watches_.find(events[i].queue);
-    if (watched != watches_.end()) watched->second.told = false;
+    if (events[i].code == static_cast<uint32_t>(EventCode::kReadable)) {
+      const auto watched = watches_.find(events[i].queue);
+      if (watched != watches_.end()) watched->second.told = false;
+    } else if (events[i].code == static_cast<uint32_t>(EventCode::kCall)) {
+      if (Vring* told = vring(events[i].queue)) told->callTold = false;
+    }
   }
   std::copy(events + eventsReported_, events + events_, events);
   events_ -= eventsReported_;
@@ -304,7 +314,12 @@ void DataPlane::publish() {
     if (owner->ring.poisoned()) giveUp(queue, RingFault::kMemoryLost);
     if (owner->fault != RingFault::kNone) continue;
     owner->ring.publish();
-    if (owner->ring.needsCall()) owner->call();
+    if (!owner->ring.needsCall()) continue;
+    owner->call();
+    if (owner->callsByMessage() && !owner->callTold) {
+      owner->callTold = true;
+      addEvent(EventCode::kCall, queue, 0);
+    }
   }
 }
 
@@ -440,7 +455,7 @@ void DataPlane::sleep() {
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
     if (held_ || !owner->popping()) continue;
-    polled |= owner->kickFd < 0;
+    polled |= owner->polled();
     if (owner->ring.enableNotification() && !capped(owner->ring)) more = true;
   }
   if (more) return;

@@ -59,6 +59,8 @@ class DataPlane {
   // Takes ownership of the descriptors, also on failure. The vring pops only once enabled.
   int startVring(const VringStart& start, std::shared_ptr<GuestMemory> memory);
   void enableVring(uint32_t queue, bool enabled);
+  // vhost-user in-band notifications, of a ring that has just started: see Vring.
+  void setInband(uint32_t queue, bool kicks, bool calls);
   void setCall(uint32_t queue, int fd);
   void setErr(uint32_t queue, int fd);
 
@@ -146,7 +148,7 @@ class DataPlane {
   uint32_t completions_ = 0;
   uint32_t events_ = 0;
   uint32_t eventsReported_ = 0;  // those TypeScript has been told of
-  // For which the table had no room: at most 2 for each vring and each watched descriptor.
+  // For which the table had no room: at most 3 for each vring and 2 for each watched descriptor.
   std::vector<EventRecord> lateEvents_;
   bool wake_ = false;
   bool held_ = false;

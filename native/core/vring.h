@@ -21,7 +21,10 @@ class Vring {
   bool draining = false;   // pop nothing new
   bool suspended = false;  // nor show the driver anything more
   RingFault fault = RingFault::kNone;
-  uint32_t pollToken = 0;  // 0: the kick descriptor is not watched
+  bool inbandKicks = false;  // kicks come as messages: without descriptor nothing is polled
+  bool inbandCalls = false;  // without descriptor calls leave as messages
+  bool callTold = false;     // such a call is among the events TypeScript has not seen yet
+  uint32_t pollToken = 0;    // 0: the kick descriptor is not watched
   int kickFd = -1;
 
   uint64_t requests = 0;
@@ -32,6 +35,9 @@ class Vring {
   }
   // What a former back-end left behind is drained with the rest.
   bool popsLeftovers() const { return everEnabled && !suspended && ring.leftoverCount() > 0; }
+
+  bool polled() const { return kickFd < 0 && !inbandKicks; }
+  bool callsByMessage() const { return callFd_ < 0 && inbandCalls; }
 
   // The vring owns what it is given; -1: none (the front-end polls, or cares not).
   void setCall(int fd);

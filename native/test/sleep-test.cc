@@ -89,6 +89,54 @@ TEST("a vring without kick descriptor is looked at all the same") {
   });
 }
 
+TEST("in-band: kicks come as wake-ups, calls leave as events") {
+  forBothEngines([](bool uring) {
+    Rig rig({.uring = uring, .kick = false});
+    rig.plane->setInband(0, true, true);
+    rig.plane->setCall(0, -1);
+    rig.post(0, true, 0, 512);
+    rig.serve(1);
+    CHECK_EQ(rig.plane->callCount(0), 1u);
+    // What serve() left unseen: one event, however many calls it stands for.
+    Rig::Turn turn = rig.turn();
+    const auto code = static_cast<uint32_t>(EventCode::kCall);
+    CHECK(turn.events == 0 || rig.exchange->events[0].code == code);
+    // Not polled: a request that nobody announces stays where it is until the wake-up.
+    const Later post(20, [&] { rig.post(1, true, 0, 512); });
+    const Later wake(200, [&] { eventfd_write(rig.wakeFd, 1); });
+    turn = rig.turn(true);
+    CHECK(turn.wake);
+    CHECK_EQ(turn.requests, 1u);
+    // With a descriptor again it is signalled instead.
+    rig.plane->setCall(0, dup(rig.callFd));
+    rig.decide(turn);
+    rig.serve(1);
+    CHECK_EQ(rig.calls(), 1u);
+  });
+}
+
+TEST("in-band calls of one vring are one event until it was seen") {
+  Rig rig({.driver = {.size = 32, .eventIdx = false}});
+  rig.plane->setInband(0, false, true);
+  rig.plane->setCall(0, -1);
+  uint32_t seen = 0;
+  for (uint16_t slot = 0; slot < 8; slot++) {
+    rig.post(slot, true, 0, 512);
+    rig.kick();
+    rig.turnUntil([&](const Rig::Turn& turn) {
+      for (uint32_t i = 0; i < turn.events; i++) {
+        CHECK_EQ(rig.exchange->events[i].code, static_cast<uint32_t>(EventCode::kCall));
+        CHECK_EQ(rig.exchange->events[i].queue, 0u);
+      }
+      seen += turn.events;
+      rig.decide(turn);
+      return turn.events > 0;
+    });
+  }
+  CHECK_EQ(seen, 8u);
+  CHECK_EQ(rig.plane->callCount(0), 8u);
+}
+
 TEST("a disabled or broken vring without kick descriptor is not looked at: idle costs nothing") {
   Rig rig({.kick = false});
   for (const bool broken : {false, true}) {

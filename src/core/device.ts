@@ -44,33 +44,35 @@ export interface NotifierArea {
   readonly sizeBytes: bigint;
 }
 
-/**
- * Requests from the device to its front-end, on the channel SET_BACKEND_REQ_FD gives. Each rejects
- * with VhostUserError: NOT_NEGOTIATED while there is no channel or its protocol feature was not
- * acknowledged, PEER_REFUSED when the front-end says no. A request must not be awaited inside a
- * method the session awaits: the front-end may answer only after that method's own reply.
- */
+/** Requests of the back-end to its front-end. With REPLY_ACK a promise settles with the front-end's
+ *  answer, else when the message is on its way. It rejects with a VhostUserError when there is no
+ *  channel, the feature was not negotiated, no virtqueue runs, or the front-end refuses or keeps
+ *  silent. Descriptors stay the caller's.
+ *
+ *  Await none of them within a hook: a front-end may look at this channel only after it has the
+ *  answer to its own request, and then each waits for the other until the time limit. */
 export interface BackendRequests {
-  /** Config space changed; the driver is told. `getConfig` must answer the new bytes already. */
+  /** GET_CONFIG must answer the new bytes already. No front-end, or none that listens, is no error;
+   *  one whose virtqueues are all stopped is told when the first of them starts. */
   configChanged(): Promise<void>;
-  /** This device exports the object of that UUID (16 bytes, RFC 4122 order). */
+  /** Announces an object that `VirtioDevice.getSharedObject` answers for. */
   sharedObjectAdd(uuid: Uint8Array): Promise<void>;
-  /** Takes back what `sharedObjectAdd` offered. */
   sharedObjectRemove(uuid: Uint8Array): Promise<void>;
-  /** A descriptor of another device's object, from then on the caller's; undefined: no such. */
+  /** The object's descriptor, now the caller's; undefined when nobody has added that object. */
   sharedObjectLookup(uuid: Uint8Array): Promise<number | undefined>;
-  /** Maps a part of the file `fd`, which stays the caller's, into a shared memory region. */
   shmemMap(mapping: ShmemMapping, fd: number): Promise<void>;
-  /** Takes back one whole earlier mapping. */
-  shmemUnmap(mapping: ShmemMapping): Promise<void>;
-  /** Offers a doorbell page for a vring, its descriptor borrowed; undefined takes it back. */
-  hostNotifier(queue: number, area: NotifierArea | undefined): Promise<void>;
+  /** Takes back one whole mapping. */
+  shmemUnmap(
+    mapping: Pick<ShmemMapping, 'shmemId' | 'shmemOffsetBytes' | 'lengthBytes'>,
+  ): Promise<void>;
+  /** Without notifier the earlier one is taken back. */
+  hostNotifier(queue: number, notifier: NotifierArea | undefined): Promise<void>;
 }
 
 /** What a device may do to the session it is connected through. Lives as long as the daemon; with
  *  no session, or none that has what is asked, requests are refused and nothing breaks. */
 export interface DeviceHost {
-  /** `backend.configChanged()` that waits for nothing and is a no-op without a channel. */
+  /** `backend.configChanged()` whose outcome nobody wants to know. */
   configChanged(): void;
   /** Hands a message to the data half in every worker, in order; resolves when all took it. */
   tellHandlers(message: unknown): Promise<void>;
@@ -95,7 +97,8 @@ export interface VirtioDevice {
   maxQueueSize(): number;
   /** Virtio feature bits offered, the ring's included. VHOST_USER_F_PROTOCOL_FEATURES is added. */
   features(): bigint;
-  /** Protocol features this device can serve beyond the framework's own. */
+  /** Protocol features this device can serve beyond the framework's own and those that the hooks
+   *  below stand for: HOST_NOTIFIER, or SHARED_OBJECT for one that only looks objects up. */
   protocolFeatures(): bigint;
   dataHalf(): DataHalf;
 

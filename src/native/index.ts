@@ -45,6 +45,7 @@ export interface DataPlane {
     inflight: InflightId,
   ): number;
   enableVring(queue: number, enabled: boolean): void;
+  setInband(queue: number, kicks: boolean, calls: boolean): void;
   setCall(queue: number, fd: number): void;
   setErr(queue: number, fd: number): void;
   drainVring(queue: number, suspend: boolean): void;
@@ -99,6 +100,7 @@ interface Addon {
   fdClose(fd: number): number;
   fdDuplicate(fd: number): number;
   fdKind(fd: number): number;
+  fdSetNonBlocking(fd: number): void;
   eventfdCreate(initial: number): number;
   eventfdSignal(fd: number): number;
   eventfdRead(fd: number): number;

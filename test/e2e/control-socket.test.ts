@@ -389,6 +389,10 @@ t.test('comings and goings', async (t) => {
   });
 });
 
+/** In-band notifications build on REPLY_ACK: without it they must go too. */
+const REPLY_ACK_AND_USERS =
+  VHOST_USER_PROTOCOL_F_REPLY_ACK | VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS;
+
 t.test('features', async (t) => {
   const { needReply } = ACK;
   const features = (change: (features: bigint) => bigint) => (frontend: TestFrontend) =>
@@ -422,14 +426,14 @@ t.test('features', async (t) => {
     {
       id: 'CS-059: NEED_REPLY without REPLY_ACK',
       expect: 'SILENT',
-      options: { withoutProtocolFeatures: VHOST_USER_PROTOCOL_F_REPLY_ACK },
+      options: { withoutProtocolFeatures: REPLY_ACK_AND_USERS },
       send: says(encodeRequest(3, NONE, { needReply })),
     },
     {
       id: 'CS-059: a refusal without REPLY_ACK',
       expect: 'CLOSE',
       options: {
-        withoutProtocolFeatures: VHOST_USER_PROTOCOL_F_REPLY_ACK | VHOST_USER_PROTOCOL_F_CONFIG,
+        withoutProtocolFeatures: REPLY_ACK_AND_USERS | VHOST_USER_PROTOCOL_F_CONFIG,
       },
       send: says(encodeRequest(SET_FEATURES, u64(1n << 63n), { needReply })),
     },

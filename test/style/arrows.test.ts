@@ -42,17 +42,18 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
     values: ['native', 'core', 'core/protocol', 'core/session', 'core/worker', 'core/connection'],
     node: ['node:fs'],
   },
+  'core/device-state': { values: ['native'], node: ['node:fs'] },
   'core/connection': { values: ['native', 'core', 'core/protocol'], node: [] },
   'core/frontend': {
     values: ['native', 'core', 'core/protocol', 'core/memory', 'core/connection'],
   },
   'core/index.ts': {
-    values: ['core', 'core/daemon', 'core/protocol'],
+    values: ['core', 'core/daemon', 'core/device-state', 'core/protocol'],
     types: ['core/worker'],
     node: [],
   },
   devices: {
-    values: ['native', 'core', 'core/protocol', 'core/virtqueue'],
+    values: ['native', 'core', 'core/protocol', 'core/virtqueue', 'core/device-state'],
     packages: ['zod'],
     node: ['node:fs', 'node:os', 'node:path'],
   },

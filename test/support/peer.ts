@@ -7,12 +7,16 @@ import { until } from './resources.js';
 
 export class Peer {
   readonly fd: number;
+  /** Descriptors that came, for `takeFd`; only with `keepFds`, else they are closed at once. */
+  readonly #fds: number[] = [];
+  readonly #keepFds: boolean;
   #received = new Uint8Array(0);
   #ended = false;
   #open = true;
 
-  constructor(fd: number) {
+  constructor(fd: number, { keepFds = false }: { readonly keepFds?: boolean } = {}) {
     this.fd = fd;
+    this.#keepFds = keepFds;
   }
 
   /** Sends all bytes with one call; the descriptors stay the caller's. */
@@ -40,6 +44,11 @@ export class Peer {
     return message;
   }
 
+  /** The first descriptor that came and was not taken yet, now the caller's. */
+  takeFd(): number | undefined {
+    return this.#fds.shift();
+  }
+
   /** Messages that are there now, after time for one to arrive. */
   async quiet(ms = 20): Promise<boolean> {
     await new Promise((resolve) => setTimeout(resolve, ms));
@@ -55,6 +64,7 @@ export class Peer {
     if (this.#open) {
       this.#open = false;
       native.fdClose(this.fd);
+      this.#fds.splice(0).map((fd) => native.fdClose(fd));
     }
   }
 
@@ -74,8 +84,12 @@ export class Peer {
     const fds = new Int32Array(2 + 16);
     while (this.#open && !this.#ended) {
       const got = native.socketReceive(this.fd, buffer, 0, buffer.byteLength, fds);
-      for (let i = 0; i < (fds[0] as number); i++) {
-        native.fdClose(fds[2 + i] as number);
+      for (const fd of fds.subarray(2, 2 + (fds[0] as number))) {
+        if (this.#keepFds) {
+          this.#fds.push(fd);
+        } else {
+          native.fdClose(fd);
+        }
       }
       if (got > 0) {
         this.#received = Uint8Array.from([...this.#received, ...buffer.subarray(0, got)]);

@@ -42,6 +42,10 @@ export function scriptedPool(
         hooks.queueBroken?.(queue, fault);
       },
       kickLost: (queue) => events.push(`kickLost ${queue}`),
+      inbandCall: (queue) => {
+        events.push(`inbandCall ${queue}`);
+        hooks.inbandCall?.(queue);
+      },
       handlerFailed: (error) => events.push(`handlerFailed ${error.split('\n')[0]}`),
       workerFailed: (error) => events.push(`workerFailed ${error.message}`),
     },

@@ -5,6 +5,7 @@ import { Connection, type ConnectionOptions } from '../../src/core/connection/co
 import type {
   ConfigWriteReason,
   DataHalf,
+  DeviceHost,
   MemoryUpdate,
   VirtioDevice,
 } from '../../src/core/device.js';
@@ -24,10 +25,13 @@ import {
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_VERSION_1,
 } from '../../src/core/protocol/index.js';
+import { SessionBackendRequests } from '../../src/core/session/backend-requests.js';
 import { Session } from '../../src/core/session/session.js';
+import { native } from '../../src/native/index.js';
 import { Peer } from './peer.js';
 import { socketPair } from './resources.js';
 import { scriptedDataHalf, scriptedPool } from './scripted-pool.js';
+import type { TinyRing } from './tiny-ring.js';
 
 export const QUEUES = 2;
 export const QUEUE_SIZE_MAX = 256;
@@ -97,6 +101,7 @@ export class RecordingDevice implements VirtioDevice {
 export interface RigOptions {
   readonly connection?: ConnectionOptions;
   readonly drainTimeoutMs?: number;
+  readonly channelReplyTimeoutMs?: number;
   readonly device?: VirtioDevice;
 }
 
@@ -111,6 +116,8 @@ export class SessionRig {
   readonly peer: Peer;
   readonly session: Session;
   readonly device: RecordingDevice;
+  /** What the daemon gives the device. */
+  readonly host: DeviceHost;
   readonly lines: string[] = [];
   readonly ended: Promise<void>;
   /** Ends the workers; the end of the test does it too. */
@@ -118,12 +125,16 @@ export class SessionRig {
 
   constructor(t: Test, options: RigOptions = {}) {
     const [ours, theirs] = socketPair();
-    this.peer = new Peer(theirs);
-    this.device = new RecordingDevice();
+    this.peer = new Peer(theirs, { keepFds: true });
+    this.device =
+      options.device instanceof RecordingDevice ? options.device : new RecordingDevice();
     const { pool, close } = scriptedPool(
       t,
       { queuesPerThread: [(1n << BigInt(QUEUES)) - 1n] },
-      { queueBroken: (queue, fault) => this.session.queueBroken(queue, fault) },
+      {
+        queueBroken: (queue, fault) => this.session.queueBroken(queue, fault),
+        inbandCall: (queue) => this.session.inbandCall(queue),
+      },
     );
     this.close = close;
     this.session = new Session({
@@ -131,8 +142,16 @@ export class SessionRig {
       device: options.device ?? this.device,
       pool,
       log: this.#log(),
+      channelReplyTimeoutMs: options.channelReplyTimeoutMs ?? 30_000,
       ...(options.drainTimeoutMs === undefined ? {} : { drainTimeoutMs: options.drainTimeoutMs }),
     });
+    const backend = new SessionBackendRequests(() => this.session);
+    this.host = {
+      backend,
+      configChanged: () => void backend.configChanged(),
+      tellHandlers: (message) => pool.tellHandlers(message),
+    };
+    this.session.device.attach?.(this.host);
     this.ended = this.session.run();
     t.teardown(async () => {
       this.peer.close();
@@ -185,6 +204,38 @@ export class SessionRig {
     if (answer !== 0n) {
       throw new Error(`features refused: ${answer}`);
     }
+  }
+
+  /** Brings a vring up over the wire; descriptors left out of `which` are not given. */
+  async startVring(ring: TinyRing, which = ['call', 'err', 'kick'], index = 0): Promise<void> {
+    const { fd, ...region } = ring.region;
+    await this.ask('SET_MEM_TABLE', { regions: [region] }, { fds: [fd] });
+    await this.ask('SET_VRING_NUM', { index, num: ring.size });
+    await this.ask('SET_VRING_ADDR', { index, flags: 0, logAddress: 0n, ...ring.addresses });
+    const fds = [
+      ['call', 'SET_VRING_CALL', ring.callFd],
+      ['err', 'SET_VRING_ERR', ring.errFd],
+      ['kick', 'SET_VRING_KICK', ring.kickFd],
+    ] as const;
+    for (const [name, request, vringFd] of fds) {
+      if (which.includes(name)) {
+        await this.ask(request, { index, hasFd: true }, { fds: [vringFd] });
+      }
+    }
+    await this.ask('SET_VRING_ENABLE', { index, num: 1 });
+  }
+
+  /** The other end of a back-end channel. */
+  async openChannel(t: Test): Promise<Peer> {
+    const [ours, theirs] = socketPair();
+    const answer = await this.ask('SET_BACKEND_REQ_FD', undefined, { fds: [ours] });
+    native.fdClose(ours);
+    const channel = new Peer(theirs, { keepFds: true });
+    t.teardown(() => channel.close());
+    if (answer !== 0n) {
+      throw new Error(`channel refused: ${answer}`);
+    }
+    return channel;
   }
 
   #log(): Log {

@@ -71,6 +71,8 @@ export class TinyRing {
       callFd: native.fdDuplicate(this.callFd),
       errFd: native.fdDuplicate(this.errFd),
       memory: memory.id,
+      inbandKicks: false,
+      inbandCalls: false,
       ...values,
     };
   }

@@ -3,9 +3,9 @@
 
 import { native, READABLE, type Watcher } from '../../native/index.js';
 import { Connection } from '../connection/connection.js';
-import type { BackendRequests, VirtioDevice } from '../device.js';
+import type { VirtioDevice } from '../device.js';
 import { type Log, rateLimited } from '../log.js';
-import { VhostUserError } from '../protocol/index.js';
+import { SessionBackendRequests } from '../session/backend-requests.js';
 import { Session } from '../session/session.js';
 import type { IoEngineName } from '../worker/commands.js';
 import { WorkerPool } from '../worker/worker-pool.js';
@@ -55,17 +55,19 @@ export class Daemon {
       {
         queueBroken: (queue, fault) => this.#session?.queueBroken(queue, fault),
         kickLost: (queue) => log.warn({ queue }, 'the kick descriptor hung up'),
+        inbandCall: (queue) => this.#session?.inbandCall(queue),
         handlerFailed: (error) => log.error({ error }, 'the device failed, its queues are stopped'),
         workerFailed: (error) => this.#fail(error),
       },
     );
+    const backend = new SessionBackendRequests(() => this.#session);
     device.attach?.({
-      configChanged: () => this.#session?.backendChannel?.configChanged(),
+      backend,
+      configChanged: () =>
+        void backend
+          .configChanged()
+          .catch((error: unknown) => log.warn({}, `config change not delivered: ${error}`)),
       tellHandlers: (message) => this.#pool.tellHandlers(message),
-      backend: {
-        ...NO_BACKEND_REQUESTS,
-        configChanged: async () => this.#session?.backendChannel?.configChanged(),
-      },
     });
     this.#watchExits();
   }
@@ -188,21 +190,6 @@ export class Daemon {
     this.stop();
   }
 }
-
-const refused = async (): Promise<never> => {
-  throw new VhostUserError('NOT_NEGOTIATED', 'back-end request');
-};
-
-/** What a device gets while there is nobody to ask. */
-const NO_BACKEND_REQUESTS: BackendRequests = {
-  configChanged: refused,
-  sharedObjectAdd: refused,
-  sharedObjectRemove: refused,
-  sharedObjectLookup: refused,
-  shmemMap: refused,
-  shmemUnmap: refused,
-  hostNotifier: refused,
-};
 
 async function withinGrace(work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;

@@ -64,6 +64,12 @@ export const VHOST_USER_ERRORS = {
   UNSUPPORTED: refuses('this device does not support the request'),
   DEVICE: refuses('the device refused the request'),
 
+  // The back-end channel. The session lives on without it.
+  CHANNEL_MISSING: refuses('the front-end gave no back-end channel'),
+  CHANNEL_LOST: refuses('the back-end channel is closed'),
+  CHANNEL_FULL: refuses('too many requests on the back-end channel wait for an answer'),
+  CHANNEL_TIMEOUT: refuses('the front-end did not answer on the back-end channel'),
+
   // The peer.
   PEER_CLOSED: closes('the peer closed the connection'),
   PEER_NOT_ALLOWED: closes('the peer runs under a user id that is not allowed'),

@@ -3,12 +3,14 @@
 
 import { NO_INFLIGHT } from '../../native/index.js';
 import type { Connection, RawMessage } from '../connection/connection.js';
-import { FdBag } from '../connection/fd-bag.js';
 import type { VirtioDevice } from '../device.js';
 import { type Log, rateLimited } from '../log.js';
 import { GuestMemory } from '../memory/guest-memory.js';
 import type { InflightArea } from '../memory/inflight-area.js';
 import {
+  type BackendPayloadOf,
+  type BackendRequestName,
+  backendRequest,
   decodeFrontendMessage,
   encodeRefusal,
   encodeReply,
@@ -22,15 +24,21 @@ import {
   type RequestRow,
   replyIsDue,
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VhostUserError,
   VIRTIO_F_RING_EVENT_IDX,
 } from '../protocol/index.js';
 import { codeOfFault, RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
-import type { BackendChannel } from './backend-channel.js';
+import { BackendChannel } from './backend-channel.js';
+import type { BackendAsker } from './backend-requests.js';
 import { HANDLERS } from './handlers/index.js';
+import { InbandCalls } from './inband-calls.js';
+import { ReplyWithFd } from './reply-with-fd.js';
+import type { StateTransfer } from './state-transfer.js';
 import { Vring } from './vring.js';
+import { withLimit } from './with-limit.js';
 
 /** Storage that hangs must not hold the front-end for ever; QEMU's own I/O timeouts are longer. */
 export const DRAIN_TIMEOUT_MS = 30_000;
@@ -50,9 +58,11 @@ export interface SessionOptions {
   readonly drainTimeoutMs?: number;
   /** How long a front-end may take to begin in earnest; no limit when left out. */
   readonly handshakeTimeoutMs?: number;
+  /** How long the front-end may take to answer on the back-end channel. */
+  readonly channelReplyTimeoutMs?: number;
 }
 
-export class Session {
+export class Session implements BackendAsker {
   readonly connection: Connection;
   readonly device: VirtioDevice;
   readonly pool: WorkerPool;
@@ -64,10 +74,14 @@ export class Session {
   protocolFeatures = 0n;
   status = 0;
   memory = GuestMemory.empty();
-  backendChannel: BackendChannel | undefined;
-  /** What a handler puts here goes out with its reply, and is closed then. */
-  readonly replyFds = new FdBag();
   #inflight: InflightArea | undefined;
+  /** The transfer of device state in progress, or the last one. */
+  stateTransfer: StateTransfer | undefined;
+  #backendChannel: BackendChannel | undefined;
+  readonly #channelReplyTimeoutMs: number | undefined;
+  readonly #inbandCalls: InbandCalls;
+  /** Config space changed while nothing might be sent. */
+  #configChangeDue = false;
   readonly #drainTimeoutMs: number;
   readonly #handshakeTimeoutMs: number | undefined;
   #handshakeTimer: NodeJS.Timeout | undefined;
@@ -83,8 +97,13 @@ export class Session {
     this.log = log;
     this.vrings = Array.from({ length: device.numQueues() }, (_, index) => new Vring(index));
     this.#drainTimeoutMs = drainTimeoutMs ?? DRAIN_TIMEOUT_MS;
+    this.#channelReplyTimeoutMs = options.channelReplyTimeoutMs;
     this.#peerFault = rateLimited((fields, message) => log.warn(fields, message));
     this.#handshakeTimeoutMs = handshakeTimeoutMs;
+    this.#inbandCalls = new InbandCalls(
+      (queue) => this.requestFrontend('VRING_CALL', { index: queue, num: 0 }),
+      (queue, error) => this.#peerFault({ queue }, `call not delivered: ${error}`),
+    );
   }
 
   get offeredFeatures(): bigint {
@@ -116,8 +135,71 @@ export class Session {
   queueBroken(queue: number, fault: number): void {
     const code = codeOfFault(fault);
     this.#peerFault({ queue, code, fault: RING_FAULTS[fault] ?? fault }, 'virtqueue stopped');
+    if (this.inband && this.vrings[queue]?.hasErr === false) {
+      this.requestFrontend('VRING_ERR', { index: queue, num: 0 }).catch((error: unknown) =>
+        this.#peerFault({ queue }, `error not delivered: ${error}`),
+      );
+    }
     if (fault === RING_FAULT_MEMORY_LOST) {
       this.connection.fail(new VhostUserError('MEMORY_LOST'));
+    }
+  }
+
+  /** A worker has work for the driver of a vring without call descriptor. */
+  inbandCall(queue: number): void {
+    this.#inbandCalls.call(queue);
+  }
+
+  get inband(): boolean {
+    return hasFeature(this.protocolFeatures, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS);
+  }
+
+  get #suspended(): boolean {
+    return !this.vrings.some((vring) => vring.started);
+  }
+
+  /** Takes the socket of the back-end channel; the former one ends, and whoever waits on it. */
+  setBackendChannel(fd: number): void {
+    this.#backendChannel?.close();
+    this.#backendChannel = new BackendChannel(fd, {
+      log: this.log,
+      ...(this.#channelReplyTimeoutMs === undefined
+        ? {}
+        : { replyTimeoutMs: this.#channelReplyTimeoutMs }),
+    });
+    this.device.backendChannelOpened?.();
+    // A call that went the old way may never have been seen.
+    for (const vring of this.vrings) {
+      this.#callByMessage(vring);
+    }
+  }
+
+  /** A request on the back-end channel; the reply's descriptor, the caller's, if there is one. */
+  async requestFrontend<N extends BackendRequestName>(
+    name: N,
+    payload: BackendPayloadOf<N>,
+    fds: readonly number[] = [],
+  ): Promise<number | undefined> {
+    const row = backendRequest(name) as unknown as RequestRow;
+    this.#checkGates(row);
+    if (this.#backendChannel === undefined) {
+      throw new VhostUserError('CHANNEL_MISSING', row.name);
+    }
+    // vhost-user "Suspended device state": no message to the front-end.
+    if (this.#suspended) {
+      throw new VhostUserError('SESSION_STATE', `${row.name} while all vrings are stopped`);
+    }
+    const { protocolFeatures } = this;
+    return await this.#backendChannel.request(name, payload, { protocolFeatures, fds });
+  }
+
+  /** Tells the front-end as soon as it may be told; one without channel or CONFIG never is. */
+  async configChanged(): Promise<void> {
+    this.#configChangeDue = this.#suspended;
+    const { needs } = backendRequest('CONFIG_CHANGE_MSG');
+    const listens = this.#backendChannel !== undefined && hasFeature(this.protocolFeatures, needs);
+    if (!this.#configChangeDue && listens) {
+      await this.requestFrontend('CONFIG_CHANGE_MSG', undefined);
     }
   }
 
@@ -134,13 +216,24 @@ export class Session {
     if (!vring.ready || this.memory.regionCount === 0) {
       return;
     }
+    if (this.stateTransfer?.running) {
+      throw new VhostUserError('SESSION_STATE', 'a vring starts while device state is transferred');
+    }
     await vring.start({
       memory: this.memory.id,
       inflight: this.#inflight?.id ?? NO_INFLIGHT,
       eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
+      inband: this.inband,
       pool: this.pool,
     });
     this.log.debug({ queue: vring.index, size: vring.size, base: vring.base }, 'vring started');
+    // As SET_VRING_CALL signals on receipt: an interrupt may have been lost with a former back-end.
+    this.#callByMessage(vring);
+    if (this.#configChangeDue) {
+      this.configChanged().catch((error: unknown) =>
+        this.#peerFault({}, `config change not delivered: ${error}`),
+      );
+    }
   }
 
   /** Vrings that start from now on record their requests there. */
@@ -155,10 +248,14 @@ export class Session {
 
   /** Drains (or suspends) and stops, within the limit; the next avail index. */
   async stopVring(vring: Vring, suspend = false): Promise<number> {
-    const stopped = vring.stop(this.pool, suspend);
+    const stopped = vring.stop(this.pool, suspend, () => this.#inbandCalls.flush(vring.index));
     this.#draining.add(stopped);
     void stopped.finally(() => this.#draining.delete(stopped));
-    return await withLimit(stopped, this.#drainTimeoutMs);
+    return await withLimit(
+      stopped,
+      this.#drainTimeoutMs,
+      () => new VhostUserError('DRAIN_TIMEOUT'),
+    );
   }
 
   async stopAllVrings(): Promise<void> {
@@ -176,6 +273,12 @@ export class Session {
     this.device.updateMemory?.({ regionCount: next.regionCount });
     for (const vring of this.vrings) {
       await this.startIfReady(vring);
+    }
+  }
+
+  #callByMessage(vring: Vring): void {
+    if (this.inband && vring.started && !vring.hasCall) {
+      this.#inbandCalls.call(vring.index);
     }
   }
 
@@ -201,14 +304,21 @@ export class Session {
       // Before the answer: a front-end that has it may count on what it gave being closed.
       fds.close();
       if (replyIsDue(row as RequestRow, header.needReply, this.protocolFeatures)) {
-        this.connection.send(encodeReplyTo(row as never, reply as never), this.replyFds.borrow());
+        this.#reply(row as RequestRow, reply);
       }
     } catch (error) {
       fds.close();
       this.#refuse(error, header, row);
-    } finally {
-      this.replyFds.close();
     }
+  }
+
+  #reply(row: RequestRow, reply: unknown): void {
+    if (!(reply instanceof ReplyWithFd)) {
+      this.connection.send(encodeReplyTo(row as never, reply as never));
+      return;
+    }
+    const bytes = encodeReplyTo(row as never, reply.payload as never);
+    reply.send((fds) => this.connection.send(bytes, fds));
   }
 
   #handle(decoded: FrontendMessage, { fds }: RawMessage): Promise<unknown> {
@@ -266,24 +376,13 @@ export class Session {
   async #end(): Promise<void> {
     clearTimeout(this.#handshakeTimer);
     this.connection.close();
-    this.backendChannel?.close();
+    this.#backendChannel?.close();
     await this.stopAllVrings().catch((error: unknown) => this.#logEnd(error));
     // Memory and device stay until the last request that uses them has come back.
     await Promise.all(this.#draining);
+    await this.stateTransfer?.ended;
     this.memory.release();
     this.setInflight(undefined);
     await this.device.resetDevice?.();
-  }
-}
-
-async function withLimit<T>(work: Promise<T>, limitMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new VhostUserError('DRAIN_TIMEOUT')), limitMs);
-  });
-  try {
-    return await Promise.race([work, limit]);
-  } finally {
-    clearTimeout(timer);
   }
 }

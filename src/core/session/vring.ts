@@ -10,6 +10,8 @@ export interface VringContext {
   readonly memory: number;
   readonly inflight?: InflightId;
   readonly eventIdx: boolean;
+  /** vhost-user: INBAND_NOTIFICATIONS is negotiated. */
+  readonly inband: boolean;
   readonly pool: WorkerPool;
 }
 
@@ -25,6 +27,10 @@ export class Vring {
   #stopping: Promise<number> | undefined;
   /** SET_VRING_KICK has come, with a descriptor or with the word that there is none. */
   #kickSet = false;
+  /** It was not SET_VRING_KICK but VRING_KICK: kicks come as messages, the ring is not polled. */
+  #kickInband = false;
+  #hasCall = false;
+  #hasErr = false;
   #kickFd = NO_FD;
   #callFd = NO_FD;
   #errFd = NO_FD;
@@ -35,6 +41,15 @@ export class Vring {
 
   get started(): boolean {
     return this.#started;
+  }
+
+  /** Whether the front-end gave a descriptor for calls, or for errors. */
+  get hasCall(): boolean {
+    return this.#hasCall;
+  }
+
+  get hasErr(): boolean {
+    return this.#hasErr;
   }
 
   /** True when everything a start needs has been said. */
@@ -51,9 +66,22 @@ export class Vring {
   setKick(fd: number | undefined): void {
     this.#replace('kick', fd);
     this.#kickSet = true;
+    this.#kickInband = false;
+  }
+
+  /** A kick as a message. It starts the vring as SET_VRING_KICK does, whose descriptor or wish to
+   *  be polled it does not take back. */
+  async kickInband(pool: WorkerPool): Promise<void> {
+    if (this.#started) {
+      await pool.kickVring(this.index);
+    } else if (!this.#kickSet) {
+      this.#kickSet = true;
+      this.#kickInband = true;
+    }
   }
 
   async setCall(fd: number | undefined, pool: WorkerPool): Promise<void> {
+    this.#hasCall = fd !== undefined;
     if (this.#started) {
       await pool.setCall(this.index, fd ?? NO_FD);
     } else {
@@ -62,6 +90,7 @@ export class Vring {
   }
 
   async setErr(fd: number | undefined, pool: WorkerPool): Promise<void> {
+    this.#hasErr = fd !== undefined;
     if (this.#started) {
       await pool.setErr(this.index, fd ?? NO_FD);
     } else {
@@ -77,7 +106,8 @@ export class Vring {
   }
 
   /** Hands the vring to its worker. Throws VhostUserError when the worker can't run it. */
-  async start({ memory, inflight = NO_INFLIGHT, eventIdx, pool }: VringContext): Promise<void> {
+  async start(context: VringContext): Promise<void> {
+    const { memory, inflight = NO_INFLIGHT, eventIdx, inband, pool } = context;
     const { addresses } = this;
     if (!this.ready || addresses === undefined) {
       return;
@@ -101,6 +131,8 @@ export class Vring {
       errFd,
       memory,
       inflight,
+      inbandKicks: this.#kickInband,
+      inbandCalls: inband,
     });
     if (result < 0) {
       this.#started = false;
@@ -111,12 +143,13 @@ export class Vring {
 
   /** Drains, or suspends what is in flight, and takes the vring back; the next avail index.
    *  Addresses of a stopped ring are forgotten, so that a later start can't run on stale ones
-   *  (CS-119). */
-  async stop(pool: WorkerPool, suspend = false): Promise<number> {
+   *  (CS-119). `beforeEnd` runs when it is drained and still counts as started. */
+  async stop(pool: WorkerPool, suspend = false, beforeEnd?: () => void): Promise<number> {
     if (this.#started) {
       // A session may end while a GET_VRING_BASE still drains: both wait for the same stop.
       this.#stopping ??= pool.stopVring(this.index, suspend);
       const base = await this.#stopping;
+      beforeEnd?.();
       this.#stopping = undefined;
       this.#started = false;
       this.base = Math.max(base, 0);
@@ -131,6 +164,7 @@ export class Vring {
     this.#replace('call', undefined);
     this.#replace('err', undefined);
     this.#kickSet = false;
+    this.#hasCall = this.#hasErr = false;
   }
 
   #replace(which: 'kick' | 'call' | 'err', fd: number | undefined): void {

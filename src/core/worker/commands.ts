@@ -17,11 +17,16 @@ export interface VringStart {
   readonly errFd: number;
   readonly memory: MemoryId;
   readonly inflight?: InflightId;
+  /** Kicks come as `kickVring`: without kick descriptor the ring is not polled either. */
+  readonly inbandKicks: boolean;
+  /** Without call descriptor each call is reported as `inbandCall`. */
+  readonly inbandCalls: boolean;
 }
 
 export type WorkerCommand =
   | { readonly kind: 'startVring'; readonly start: VringStart }
   | { readonly kind: 'enableVring'; readonly queue: number; readonly enabled: boolean }
+  | { readonly kind: 'kickVring'; readonly queue: number }
   | { readonly kind: 'setCall'; readonly queue: number; readonly fd: number }
   | { readonly kind: 'setErr'; readonly queue: number; readonly fd: number }
   /** Answered when nothing of the vring is in flight any more, with the next avail index. suspend:
@@ -44,6 +49,8 @@ export type WorkerReport =
   | { readonly kind: 'answer'; readonly id: number; readonly result: number }
   | { readonly kind: 'queueBroken'; readonly queue: number; readonly fault: number }
   | { readonly kind: 'kickLost'; readonly queue: number }
+  /** Sent only while the queue's word in `callsReported` was 0. */
+  | { readonly kind: 'inbandCall'; readonly queue: number }
   /** The device's own code threw; its queues on this worker are stopped. */
   | { readonly kind: 'handlerFailed'; readonly error: string };
 
@@ -56,4 +63,5 @@ export interface WorkerData {
   readonly engine: IoEngineName;
   readonly wakeFd: number;
   readonly pollUs: number;
+  readonly callsReported: SharedArrayBuffer;
 }

@@ -26,6 +26,9 @@ export interface QueueWorkerOptions {
   /** The next command of the control thread, if there is one; never waits. */
   readonly nextCommand: () => NumberedCommand | undefined;
   readonly report: (report: WorkerReport) => void;
+  /** One word a queue, 1 from the report of an in-band call until the control thread has taken it:
+   *  however fast the ring, one report of it is on its way. */
+  readonly callsReported: SharedArrayBuffer;
 }
 
 /** Errors that mean "no io_uring here" rather than "io_uring is broken". */
@@ -48,9 +51,11 @@ export class QueueWorker {
   readonly #queues = new Set<number>();
   /** Tokens of the handler's descriptors. */
   readonly #watched = new Set<number>();
+  readonly #callsReported: Int32Array;
 
   constructor(options: QueueWorkerOptions) {
     this.#options = options;
+    this.#callsReported = new Int32Array(options.callsReported);
     const { plane, engine } = openPlane(options, this.#tables);
     this.#plane = plane;
     this.#handler = options.factory.create(this.#context(plane));
@@ -175,8 +180,14 @@ export class QueueWorker {
         case exchange.EVENT_KICK_LOST:
           this.#options.report({ kind: 'kickLost', queue });
           break;
-        default:
+        case exchange.EVENT_READABLE:
           this.#deviceEvent(queue, detail !== 0);
+          break;
+        case exchange.EVENT_CALL:
+          if (Atomics.exchange(this.#callsReported, queue, 1) === 0) {
+            this.#options.report({ kind: 'inbandCall', queue });
+          }
+          break;
       }
     }
   }
@@ -216,6 +227,9 @@ export class QueueWorker {
         return this.#startVring(command.start);
       case 'enableVring':
         this.#plane.enableVring(command.queue, command.enabled);
+        return 0;
+      case 'kickVring':
+        // The wake-up that brought this has made the next turn look at every ring.
         return 0;
       case 'setCall':
         this.#plane.setCall(command.queue, command.fd);
@@ -273,6 +287,7 @@ export class QueueWorker {
     );
     if (result === 0) {
       this.#queues.add(start.queue);
+      this.#plane.setInband(start.queue, start.inbandKicks, start.inbandCalls);
       this.#plane.enableVring(start.queue, start.enabled);
     }
     return result;

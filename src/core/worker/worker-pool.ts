@@ -14,6 +14,9 @@ import type {
   WorkerReport,
 } from './commands.js';
 
+/** vhost-user carries the vring index in 8 bits. */
+const QUEUES_MAX = 256;
+
 export interface WorkerPoolOptions {
   /** One mask of queue indices for each worker. */
   readonly queuesPerThread: readonly bigint[];
@@ -25,6 +28,8 @@ export interface WorkerPoolOptions {
 export interface WorkerPoolEvents {
   queueBroken(queue: number, fault: number): void;
   kickLost(queue: number): void;
+  /** The driver is to be called, and there is no call descriptor. */
+  inbandCall(queue: number): void;
   handlerFailed(error: string): void;
   /** A worker died of our own bug; the process can't go on. */
   workerFailed(error: Error): void;
@@ -41,6 +46,8 @@ export class WorkerPool {
   readonly #slots: Slot[];
   readonly #queuesPerThread: readonly bigint[];
   readonly #events: WorkerPoolEvents;
+  /** See QueueWorkerOptions; queues are the same in all workers, so one array does. */
+  readonly #callsReported = new SharedArrayBuffer(QUEUES_MAX * 4);
   #nextId = 1;
   #closing = false;
 
@@ -70,6 +77,11 @@ export class WorkerPool {
 
   enableVring(queue: number, enabled: boolean): Promise<number> {
     return this.#ask(this.#slotOf(queue), { kind: 'enableVring', queue, enabled });
+  }
+
+  /** Resolves when the worker is awake; it looks at the ring after that. */
+  kickVring(queue: number): Promise<number> {
+    return this.#ask(this.#slotOf(queue), { kind: 'kickVring', queue });
   }
 
   setCall(queue: number, fd: number): Promise<number> {
@@ -110,6 +122,7 @@ export class WorkerPool {
       engine,
       wakeFd,
       pollUs,
+      callsReported: this.#callsReported,
     };
     const worker = new Worker(new URL('./worker-main.js', import.meta.url), { workerData: data });
     const waiting = new Map<number, (result: number) => void>();
@@ -149,6 +162,11 @@ export class WorkerPool {
         break;
       case 'kickLost':
         this.#events.kickLost(report.queue);
+        break;
+      case 'inbandCall':
+        // Before it is handled: a call that comes from here on is another one.
+        Atomics.store(new Int32Array(this.#callsReported), report.queue, 0);
+        this.#events.inbandCall(report.queue);
         break;
       case 'handlerFailed':
         this.#events.handlerFailed(report.error);

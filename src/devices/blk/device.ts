@@ -1,6 +1,13 @@
 // The control half of virtio-blk: features, config space, the image's life.
 
-import type { ConfigWriteReason, DataHalf, DeviceHost, VirtioDevice } from '../../core/device.js';
+import type {
+  ConfigWriteReason,
+  DataHalf,
+  DeviceHost,
+  DeviceStateDirection,
+  VirtioDevice,
+} from '../../core/device.js';
+import { readState, writeState } from '../../core/device-state/state-pipe.js';
 import {
   hasFeature,
   VhostUserError,
@@ -26,6 +33,7 @@ import type { BlkHandlerOptions } from './handler.js';
 import { Image, ImageError } from './image.js';
 import type { BlkOptions } from './options.js';
 import { SharedState } from './shared-state.js';
+import { decodeState, encodeState, STATE_BYTES } from './state.js';
 
 /** Data segments of a request: a ring of 128 less header and status, as QEMU's default is. */
 const SEGMENTS_MAX = 126;
@@ -38,6 +46,8 @@ export class BlkDevice implements VirtioDevice {
   readonly #blockBytes: number;
   readonly #state = new SharedState();
   #acked = 0n;
+  /** What a migration brought. It comes before SET_FEATURES, which would set the default. */
+  #loadedWriteback: boolean | undefined;
   #host: DeviceHost | undefined;
 
   /** Throws ImageError. */
@@ -134,10 +144,21 @@ export class BlkDevice implements VirtioDevice {
     if (!isWriteback || !allowed || value > 1) {
       throw new VhostUserError('CONFIG_READ_ONLY', `offset ${offset}, ${bytes.byteLength} bytes`);
     }
+    this.#loadedWriteback = undefined;
     this.#state.writeback = value === 1;
   }
 
+  async setDeviceState(direction: DeviceStateDirection, fd: number): Promise<void> {
+    if (direction === 'save') {
+      await writeState(fd, encodeState({ writeback: this.#state.writeback }));
+      return;
+    }
+    this.#loadedWriteback = decodeState(await readState(fd, STATE_BYTES)).writeback;
+    this.#setWriteback();
+  }
+
   async resetDevice(): Promise<void> {
+    this.#loadedWriteback = undefined;
     this.#acked = 0n;
     this.#setWriteback();
   }
@@ -167,7 +188,8 @@ export class BlkDevice implements VirtioDevice {
    *  write-through; else as the user wants it. */
   #setWriteback(): void {
     const flush = hasFeature(this.#acked, VIRTIO_BLK_F_FLUSH) || this.#acked === 0n;
-    this.#state.writeback = flush && this.#options.cache !== 'writethrough';
+    const wanted = this.#loadedWriteback ?? this.#options.cache !== 'writethrough';
+    this.#state.writeback = flush && wanted;
   }
 
   /** Whole blocks the image holds now, in sectors. */

@@ -27,24 +27,12 @@ function zeroes(row: RequestRow): Uint8Array {
   return new Uint8Array('oneOf' in lengths ? (lengths.oneOf[0] as number) : lengths.minBytes);
 }
 
-/** Brings vring 0 up over the wire. */
-async function startVring(rig: SessionRig, ring: TinyRing): Promise<void> {
-  const { fd, ...region } = ring.region;
-  await rig.ask('SET_MEM_TABLE', { regions: [region] }, { fds: [fd] });
-  await rig.ask('SET_VRING_NUM', { index: 0, num: ring.size });
-  await rig.ask('SET_VRING_ADDR', { index: 0, flags: 0, logAddress: 0n, ...ring.addresses });
-  await rig.ask('SET_VRING_CALL', { index: 0, hasFd: true }, { fds: [ring.callFd] });
-  await rig.ask('SET_VRING_ERR', { index: 0, hasFd: true }, { fds: [ring.errFd] });
-  await rig.ask('SET_VRING_KICK', { index: 0, hasFd: true }, { fds: [ring.kickFd] });
-  await rig.ask('SET_VRING_ENABLE', { index: 0, num: 1 });
-}
-
 async function openRunning(t: Test, options: RigOptions = {}) {
   const rig = new SessionRig(t, options);
   await rig.negotiate();
   const ring = new TinyRing();
   t.teardown(() => ring.close());
-  await startVring(rig, ring);
+  await rig.startVring(ring);
   return { rig, ring };
 }
 

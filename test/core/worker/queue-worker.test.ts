@@ -31,6 +31,7 @@ const TURNS_MAX = 20_000;
 class Rig {
   readonly reports: WorkerReport[] = [];
   readonly counters = new SharedArrayBuffer(16);
+  readonly callsReported = new SharedArrayBuffer(1024);
   readonly worker: QueueWorker;
   readonly #inbox: NumberedCommand[] = [];
   readonly #wakeFd = eventfd();
@@ -48,6 +49,7 @@ class Rig {
       engine,
       wakeFd: this.#wakeFd,
       pollUs: 0,
+      callsReported: this.callsReported,
       nextCommand: () => this.#inbox.shift(),
       report: (report) => this.reports.push(report),
     });

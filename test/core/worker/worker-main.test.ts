@@ -20,6 +20,7 @@ t.test('loads the handler, answers commands, ends on stop', async (t) => {
     engine: 'threads',
     wakeFd,
     pollUs: 0,
+    callsReported: new SharedArrayBuffer(1024),
   };
   const worker = new Worker(MAIN, { workerData });
   const reports: WorkerReport[] = [];

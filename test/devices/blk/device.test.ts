@@ -2,7 +2,9 @@ import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { DeviceHost } from '../../../src/core/device.js';
+import { readState, writeState } from '../../../src/core/device-state/state-pipe.js';
 import { VIRTIO_F_VERSION_1 } from '../../../src/core/protocol/index.js';
+import { SessionBackendRequests } from '../../../src/core/session/backend-requests.js';
 import { BlkDevice } from '../../../src/devices/blk/device.js';
 import {
   VIRTIO_BLK_F_CONFIG_WCE,
@@ -10,7 +12,8 @@ import {
   VIRTIO_BLK_F_RO,
 } from '../../../src/devices/blk/format.js';
 import { type BlkOptions, blkOptionsSchema } from '../../../src/devices/blk/options.js';
-import { openDescriptors, temporaryDirectory } from '../../support/resources.js';
+import { native } from '../../../src/native/index.js';
+import { openDescriptors, socketPair, temporaryDirectory } from '../../support/resources.js';
 
 const FLUSH = VIRTIO_BLK_F_FLUSH;
 const WCE = VIRTIO_BLK_F_CONFIG_WCE;
@@ -112,6 +115,7 @@ t.test('a grown image is told of, a smaller one not (BK-030)', async (t) => {
   const { device, image } = open(t);
   let told = 0;
   device.attach({
+    backend: new SessionBackendRequests(() => undefined),
     configChanged: () => {
       told++;
     },
@@ -145,4 +149,66 @@ t.test('the data half gets what it needs, and no more crosses a thread', async (
     blockBytes: 512,
     serial: 's',
   });
+});
+
+/** Carries the state of one disk to another, changed on its way. */
+async function migrate(
+  from: BlkDevice,
+  to: BlkDevice,
+  change = (bytes: Uint8Array) => bytes,
+): Promise<void> {
+  const [end, start] = socketPair();
+  const [out, into] = socketPair();
+  await from.setDeviceState('save', start);
+  native.fdClose(start);
+  await writeState(into, change(await readState(end, 1024)));
+  native.fdClose(into);
+  try {
+    await to.setDeviceState('load', out);
+  } finally {
+    native.fdClose(end);
+    native.fdClose(out);
+  }
+}
+
+t.test('the write cache mode goes along in a migration', async (t) => {
+  const source = open(t).device;
+  await source.ackedFeatures(FLUSH | WCE);
+  await source.setConfig(32, Uint8Array.of(0), 'driver');
+  // Features come after the state here, before it there: the mode is the driver's either way.
+  const after = open(t).device;
+  await migrate(source, after);
+  t.equal(writeback(after), 0);
+  await after.ackedFeatures(FLUSH | WCE);
+  t.equal(writeback(after), 0);
+  await after.setConfig(32, Uint8Array.of(1), 'driver');
+  t.equal(writeback(after), 1, 'the driver may still change it');
+  await after.resetDevice();
+  t.equal(writeback(after), 1);
+
+  const before = open(t, { cache: 'writethrough' }).device;
+  await before.ackedFeatures(FLUSH | WCE);
+  await migrate(after, before);
+  t.equal(writeback(before), 1);
+  await before.resetDevice();
+  t.equal(writeback(before), 0, 'a reset takes it back');
+
+  const noFlush = open(t).device;
+  await noFlush.ackedFeatures(WCE);
+  await migrate(after, noFlush);
+  t.equal(writeback(noFlush), 0, 'a driver without FLUSH is never left without durability');
+});
+
+t.test('hostile state changes nothing', async (t) => {
+  const source = open(t).device;
+  const target = open(t, { cache: 'writethrough' }).device;
+  for (const change of [
+    () => new Uint8Array(0),
+    (bytes: Uint8Array) => bytes.slice(1),
+    (bytes: Uint8Array) => bytes.with(12, 7),
+    () => new Uint8Array(1000),
+  ]) {
+    await t.rejects(migrate(source, target, change));
+    t.equal(writeback(target), 0);
+  }
 });

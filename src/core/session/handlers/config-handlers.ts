@@ -3,7 +3,6 @@
 import { fdKind } from '../../../native/index.js';
 import type { FdBag } from '../../connection/fd-bag.js';
 import { type PayloadOf, SUCCESS, VhostUserError } from '../../protocol/index.js';
-import { BackendChannel } from '../backend-channel.js';
 import type { Session } from '../session.js';
 
 /** QEMU's VHOST_USER_MAX_CONFIG_SIZE: no device has more config space. */
@@ -48,8 +47,6 @@ export async function setBackendReqFd(session: Session, _: undefined, fds: FdBag
   if (fdKind(fd) !== 'socket') {
     throw new VhostUserError('FD_KIND', fdKind(fd));
   }
-  session.backendChannel?.close();
-  session.backendChannel = new BackendChannel(fds.take(), session.log);
-  session.device.backendChannelOpened?.();
+  session.setBackendChannel(fds.take());
   return SUCCESS;
 }

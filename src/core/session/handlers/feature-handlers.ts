@@ -1,19 +1,30 @@
 // Features, protocol features, status and reset: what is agreed, and how it ends.
 
+import type { VirtioDevice } from '../../device.js';
 import {
   hasFeature,
   SUCCESS,
   VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
+  VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_CROSS_ENDIAN,
+  VHOST_USER_PROTOCOL_F_CRYPTO_SESSION,
+  VHOST_USER_PROTOCOL_F_DEVICE_STATE,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
+  VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
+  VHOST_USER_PROTOCOL_F_MTU,
+  VHOST_USER_PROTOCOL_F_RARP,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
+  VHOST_USER_PROTOCOL_F_SHARED_OBJECT,
+  VHOST_USER_PROTOCOL_F_SHMEM,
   VHOST_USER_PROTOCOL_F_STATUS,
+  VHOST_USER_PROTOCOL_F_XEN_MMAP,
   VhostUserError,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_VERSION_1,
@@ -30,7 +41,25 @@ const FRAMEWORK_FEATURES =
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
   VHOST_USER_PROTOCOL_F_STATUS |
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
-  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT;
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT |
+  VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD |
+  VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS;
+
+/** What a device offers by having the hook. */
+const HOOK_FEATURES: readonly (readonly [keyof VirtioDevice, bigint])[] = [
+  ['sendRarp', VHOST_USER_PROTOCOL_F_RARP],
+  ['setMtu', VHOST_USER_PROTOCOL_F_MTU],
+  ['getSharedObject', VHOST_USER_PROTOCOL_F_SHARED_OBJECT],
+  ['setDeviceState', VHOST_USER_PROTOCOL_F_DEVICE_STATE],
+  ['getShmemConfig', VHOST_USER_PROTOCOL_F_SHMEM],
+];
+
+/** Refused whatever a device says: Xen's foreign memory, legacy byte order, and the crypto
+ *  messages, whose layout no document gives. */
+const NEVER_OFFERED =
+  VHOST_USER_PROTOCOL_F_XEN_MMAP |
+  VHOST_USER_PROTOCOL_F_CROSS_ENDIAN |
+  VHOST_USER_PROTOCOL_F_CRYPTO_SESSION;
 
 /** VIRTIO 1.3 §2.1: device status is one byte. */
 const STATUS_MAX = 0xffn;
@@ -77,17 +106,31 @@ export async function setProtocolFeatures(session: Session, features: bigint): P
       'GET_VRING_BASE_INFLIGHT without INFLIGHT_SHMFD',
     );
   }
+  if (
+    hasFeature(features, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS) &&
+    !hasFeature(features, VHOST_USER_PROTOCOL_F_BACKEND_REQ | VHOST_USER_PROTOCOL_F_REPLY_ACK)
+  ) {
+    throw new VhostUserError('INBAND_INCOMPLETE');
+  }
   session.protocolFeatures = features;
   return SUCCESS;
 }
 
 export function offeredProtocolFeatures(session: Session): bigint {
-  return FRAMEWORK_FEATURES | session.device.protocolFeatures();
+  const { device } = session;
+  let offered = FRAMEWORK_FEATURES | (device.protocolFeatures() & ~NEVER_OFFERED);
+  for (const [hook, feature] of HOOK_FEATURES) {
+    offered |= device[hook] === undefined ? 0n : feature;
+  }
+  return offered;
 }
 
 export async function resetDevice(session: Session): Promise<bigint> {
   await session.stopAllVrings();
   await enableAll(session, false);
+  // State that is being loaded must not come after the reset; a peer that rests ends it by itself.
+  await session.stateTransfer?.ended;
+  session.stateTransfer = undefined;
   await session.device.resetDevice?.();
   session.status = 0;
   return SUCCESS;

@@ -3,6 +3,15 @@
 import { SUCCESS, VhostUserError } from '../../protocol/index.js';
 import { getConfig, setBackendReqFd, setConfig } from './config-handlers.js';
 import {
+  checkDeviceState,
+  getSharedObject,
+  getShmemConfig,
+  gpuSetSocket,
+  netSetMtu,
+  sendRarp,
+  setDeviceStateFd,
+} from './device-handlers.js';
+import {
   getStatus,
   offeredProtocolFeatures,
   resetDevice,
@@ -23,6 +32,7 @@ import {
   setVringErr,
   setVringKick,
   setVringNum,
+  vringKick,
 } from './vring-handlers.js';
 
 /** For requests this back-end refuses: never a pretended success. */
@@ -49,8 +59,8 @@ export const HANDLERS: Handlers = {
   SET_PROTOCOL_FEATURES: setProtocolFeatures,
   GET_QUEUE_NUM: async (session) => BigInt(session.vrings.length),
   SET_VRING_ENABLE: setVringEnable,
-  SEND_RARP: unsupported,
-  NET_SET_MTU: unsupported,
+  SEND_RARP: sendRarp,
+  NET_SET_MTU: netSetMtu,
   SET_BACKEND_REQ_FD: setBackendReqFd,
   IOTLB_MSG: unsupported,
   SET_VRING_ENDIAN: unsupported,
@@ -63,16 +73,16 @@ export const HANDLERS: Handlers = {
   POSTCOPY_END: unsupported,
   GET_INFLIGHT_FD: getInflightFd,
   SET_INFLIGHT_FD: setInflightFd,
-  GPU_SET_SOCKET: unsupported,
+  GPU_SET_SOCKET: gpuSetSocket,
   RESET_DEVICE: resetDevice,
-  VRING_KICK: unsupported,
+  VRING_KICK: vringKick,
   GET_MAX_MEM_SLOTS: async () => BigInt(MEM_SLOTS_MAX),
   ADD_MEM_REG: addMemReg,
   REM_MEM_REG: remMemReg,
   SET_STATUS: setStatus,
   GET_STATUS: getStatus,
-  GET_SHARED_OBJECT: unsupported,
-  SET_DEVICE_STATE_FD: unsupported,
-  CHECK_DEVICE_STATE: unsupported,
-  GET_SHMEM_CONFIG: unsupported,
+  GET_SHARED_OBJECT: getSharedObject,
+  SET_DEVICE_STATE_FD: setDeviceStateFd,
+  CHECK_DEVICE_STATE: checkDeviceState,
+  GET_SHMEM_CONFIG: getShmemConfig,
 };

@@ -11,15 +11,19 @@ import {
   VhostUserError,
   VIRTIO_F_RING_PACKED,
 } from '../../protocol/index.js';
+import { ReplyWithFd } from '../reply-with-fd.js';
 import type { Session } from '../session.js';
 
-export async function getInflightFd(session: Session, asked: Inflight): Promise<Inflight> {
+export async function getInflightFd(
+  session: Session,
+  asked: Inflight,
+): Promise<ReplyWithFd<Inflight>> {
   const { queueCount, queueSize } = asked;
   checkCounts(session, asked);
   const packed = hasFeature(session.ackedFeatures, VIRTIO_F_RING_PACKED);
   const { fd, sizeBytes } = inWords(() => InflightArea.create(packed, queueCount, queueSize));
-  session.replyFds.add(fd);
-  return { ...asked, mmapSizeBytes: BigInt(sizeBytes), mmapOffsetBytes: 0n };
+  const area = { ...asked, mmapSizeBytes: BigInt(sizeBytes), mmapOffsetBytes: 0n };
+  return new ReplyWithFd(area, fd);
 }
 
 export async function setInflightFd(session: Session, area: Inflight, fds: FdBag): Promise<bigint> {

@@ -96,6 +96,16 @@ export async function setVringKick(session: Session, word: VringFd, fds: FdBag):
   return SUCCESS;
 }
 
+export async function vringKick(session: Session, { index, num }: VringState): Promise<bigint> {
+  if (num !== 0) {
+    throw new VhostUserError('PAYLOAD_VALUE', `kick with number ${num}`);
+  }
+  const vring = session.vring(index);
+  await vring.kickInband(session.pool);
+  await session.startIfReady(vring);
+  return SUCCESS;
+}
+
 /** Where a call may go: User-mode Linux hands over a socket, others an eventfd. */
 const SIGNAL_KINDS: readonly FdKind[] = ['eventfd', 'socket', 'pipe'];
 

@@ -1,11 +1,14 @@
 // Config space and the back-end channel over the wire.
 
 import t from 'tap';
+import { encodeReply } from '../../../../src/core/protocol/index.js';
 import { CONFIG_BYTES_MAX } from '../../../../src/core/session/handlers/config-handlers.js';
 import { native } from '../../../../src/native/index.js';
-import { eventfd, socketPair } from '../../../support/resources.js';
-import { SessionRig } from '../../../support/session-rig.js';
+import { eventfd } from '../../../support/resources.js';
+import { RecordingDevice, SessionRig } from '../../../support/session-rig.js';
+import { TinyRing } from '../../../support/tiny-ring.js';
 
+const CONFIG_CHANGE = 2;
 const OK = 0n;
 const NACK = 1n;
 
@@ -59,20 +62,50 @@ t.test('SET_BACKEND_REQ_FD takes a socket, and the next one in its place', async
   const event = eventfd();
   rig.device.notices.length = 0;
   t.equal(await rig.ask('SET_BACKEND_REQ_FD', undefined, { fds: [event] }), NACK);
-  t.same(rig.device.notices, []);
-  const [one, oneEnd] = socketPair();
-  t.equal(await rig.ask('SET_BACKEND_REQ_FD', undefined, { fds: [one] }), OK);
-  native.fdClose(one);
-  const [two, twoEnd] = socketPair();
-  t.equal(await rig.ask('SET_BACKEND_REQ_FD', undefined, { fds: [two] }), OK);
-  t.same(rig.device.notices, ['channel', 'channel']);
-  native.fdClose(two);
-  const buffer = new Uint8Array(12);
-  const table = new Int32Array(4);
-  t.equal(native.socketReceive(oneEnd, buffer, 0, 12, table), 0, 'the first one is closed');
-  rig.session.backendChannel?.configChanged();
-  t.equal(native.socketReceive(twoEnd, buffer, 0, 12, table), 12);
-  for (const fd of [event, oneEnd, twoEnd]) {
-    native.fdClose(fd);
-  }
+  native.fdClose(event);
+  const ring = new TinyRing();
+  t.teardown(() => ring.close());
+  await rig.startVring(ring);
+  const first = await rig.openChannel(t);
+  const none = 'no answer will come the old way';
+  const waiting = t.rejects(rig.host.backend.configChanged(), { code: 'CHANNEL_LOST' }, none);
+  t.equal((await first.message())?.[0], CONFIG_CHANGE);
+  const second = await rig.openChannel(t);
+  await waiting;
+  t.ok(await first.ended());
+  const answered = rig.host.backend.configChanged();
+  t.equal((await second.message())?.[0], CONFIG_CHANGE);
+  second.send(encodeReply(CONFIG_CHANGE, new Uint8Array(8)));
+  await answered;
+});
+
+t.test('a config change waits for a vring that runs', async (t) => {
+  const rig = new SessionRig(t);
+  await rig.host.backend.configChanged();
+  await rig.negotiate();
+  const channel = await rig.openChannel(t);
+  await rig.host.backend.configChanged();
+  t.ok(await channel.quiet(), 'suspended: nothing is sent');
+  const ring = new TinyRing();
+  t.teardown(() => ring.close());
+  await rig.startVring(ring);
+  t.equal((await channel.message())?.[0], CONFIG_CHANGE);
+  channel.send(encodeReply(CONFIG_CHANGE, new Uint8Array(8)));
+  t.ok(await channel.quiet(), 'told once');
+});
+
+t.test('a device that waits for the channel in a hook stops nothing for good', async (t) => {
+  const device = new RecordingDevice();
+  const rig = new SessionRig(t, { device, channelReplyTimeoutMs: 50 });
+  device.setConfig = () => rig.host.backend.configChanged();
+  await rig.negotiate();
+  const ring = new TinyRing();
+  t.teardown(() => ring.close());
+  await rig.startVring(ring);
+  const channel = await rig.openChannel(t);
+  // As QEMU does: the channel is looked at only when the main channel has answered.
+  const bytes = new Uint8Array(1);
+  t.equal(await rig.ask('SET_CONFIG', { offset: 4, flags: 0, bytes }), NACK);
+  t.equal((await channel.message())?.[0], CONFIG_CHANGE);
+  t.equal(await rig.ask('SET_OWNER', undefined), OK);
 });

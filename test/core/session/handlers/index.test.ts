@@ -38,7 +38,10 @@ t.test('what this back-end does not do is refused', async (t) => {
     ['GPU_SET_SOCKET', undefined, [event]],
     ['SET_LOG_BASE', { form: 'area', mmapSizeBytes: 4096n, mmapOffsetBytes: 0n }, []],
     ['SEND_RARP', 0n, []],
-    ['VRING_KICK', { index: 0, num: 0 }, []],
+    ['NET_SET_MTU', 1500n, []],
+    ['CHECK_DEVICE_STATE', undefined, []],
+    ['SET_VRING_ENDIAN', { index: 0, num: 0 }, []],
+    ['CLOSE_CRYPTO_SESSION', 0n, []],
   ];
   for (const [name, payload, fds] of rows) {
     t.equal(await rig.ask(name, payload as never, { fds }), NACK, name);

@@ -1,8 +1,15 @@
 // Messages about one vring over the wire: legal, refused, while it runs.
 
 import { closeSync, openSync } from 'node:fs';
-import t from 'tap';
-import { VHOST_USER_F_PROTOCOL_FEATURES } from '../../../../src/core/protocol/index.js';
+import t, { type Test } from 'tap';
+import {
+  encodeBackendRequest,
+  encodeReply,
+  VHOST_USER_F_PROTOCOL_FEATURES,
+  VHOST_USER_PROTOCOL_F_BACKEND_REQ,
+  VHOST_USER_PROTOCOL_F_REPLY_ACK,
+  VIRTIO_F_RING_EVENT_IDX,
+} from '../../../../src/core/protocol/index.js';
 import { native } from '../../../../src/native/index.js';
 import { COMPLETE } from '../../../fixtures/scripted-handler.js';
 import { eventfd, memfd, socketPair, until } from '../../../support/resources.js';
@@ -11,6 +18,8 @@ import { TinyRing } from '../../../support/tiny-ring.js';
 
 const OK = 0n;
 const NACK = 1n;
+const VRING_0 = { index: 0, num: 0 };
+const ASK = { needReply: true };
 
 t.test('vring numbers', async (t) => {
   const rows: readonly (readonly [
@@ -163,4 +172,137 @@ t.test('a ring outside memory is refused at its start', async (t) => {
   t.equal(await rig.ask('SET_VRING_KICK', { index: 0, hasFd: true }, kick), NACK);
   t.equal(rig.session.vring(0).started, false);
   ring.close();
+});
+
+const VRING_CALL = 4;
+const VRING_ERR = 5;
+const request = (what: number) => Uint8Array.of(what, 0, 0, 0);
+const told = (id: number) => encodeReply(id, new Uint8Array(8));
+
+async function openInband(t: Test, which: readonly string[] = []) {
+  const rig = new SessionRig(t);
+  // TinyRing leaves used_event alone, so with the event index only its first request is called for.
+  await rig.negotiate(rig.session.offeredFeatures & ~VIRTIO_F_RING_EVENT_IDX);
+  const channel = await rig.openChannel(t);
+  const ring = new TinyRing();
+  t.teardown(() => ring.close());
+  await rig.startVring(ring, [...which]);
+  return { rig, channel, ring };
+}
+
+t.test('VRING_KICK starts a vring, and kicks it', async (t) => {
+  const { rig, channel, ring } = await openInband(t);
+  const vring = rig.session.vring(0);
+  t.equal(vring.started, false, 'no kick yet');
+  const rows = [
+    [{ index: 0, num: 1 }, NACK],
+    [{ index: QUEUES, num: 0 }, NACK],
+    [{ index: 65536, num: 0 }, NACK],
+    [{ index: 1, num: 0 }, OK], // armed, as by SET_VRING_KICK: the rest is still to come
+    [{ index: 0, num: 0 }, OK],
+  ] as const;
+  for (const [payload, answer] of rows) {
+    t.equal(await rig.ask('VRING_KICK', payload), answer, JSON.stringify(payload));
+  }
+  t.equal(vring.started, true);
+  t.equal(rig.session.vring(1).started, false);
+  for (let i = 1; i <= 5; i++) {
+    ring.add(request(COMPLETE));
+    t.equal(ring.usedIndex, i - 1, 'the ring is not polled');
+    t.equal(await rig.ask('VRING_KICK', { index: 0, num: 0 }), OK);
+    await until('served', () => ring.usedIndex === i);
+    do {
+      t.equal((await channel.message())?.[0], VRING_CALL);
+      channel.send(told(VRING_CALL));
+    } while (!(await channel.quiet()));
+  }
+  t.same(await rig.ask('GET_VRING_BASE', { index: 0, num: 0 }), { index: 0, num: 5 });
+  await rig.startVring(ring, []);
+  t.equal(vring.started, false, 'it starts anew with a kick only');
+});
+
+t.test('calls as messages: one on its way, one due, none lost at the end', async (t) => {
+  const { rig, channel, ring } = await openInband(t, ['kick']);
+  // The first one is for what a former back-end may have lost.
+  t.same(await channel.message(), encodeBackendRequest('VRING_CALL', VRING_0, ASK));
+  for (let i = 1; i <= 5; i++) {
+    ring.add(request(COMPLETE));
+    await until('served without an answer to the call', () => ring.usedIndex === i);
+  }
+  t.ok(await channel.quiet(), 'the next call waits for the answer to the first');
+  await rig.ask('GET_VRING_BASE', { index: 0, num: 0 });
+  t.equal((await channel.message())?.[0], VRING_CALL, 'but not beyond the end of the vring');
+  channel.send(told(VRING_CALL));
+  channel.send(told(VRING_CALL));
+  t.ok(await channel.quiet(), 'nothing while suspended');
+});
+
+t.test('another channel hears of calls the former one may have lost', async (t) => {
+  const { rig, channel, ring } = await openInband(t, ['kick']);
+  t.equal((await channel.message())?.[0], VRING_CALL);
+  const second = await rig.openChannel(t);
+  t.equal((await second.message())?.[0], VRING_CALL);
+  second.send(told(VRING_CALL));
+  ring.add(request(COMPLETE));
+  t.equal((await second.message())?.[0], VRING_CALL);
+});
+
+t.test('descriptors are preferred to messages', async (t) => {
+  const { rig, channel, ring } = await openInband(t, ['kick', 'call', 'err']);
+  native.eventfdRead(ring.callFd);
+  ring.add(request(COMPLETE));
+  await until('called', () => native.eventfdRead(ring.callFd) === 1);
+  ring.setAvailIndex(1000);
+  native.eventfdSignal(ring.kickFd);
+  await until('broken', () => native.eventfdRead(ring.errFd) === 1);
+  t.ok(await channel.quiet());
+  t.match(rig.lines.join('\n'), /virtqueue stopped/);
+});
+
+t.test('a call descriptor taken away while the vring runs', async (t) => {
+  const { rig, channel, ring } = await openInband(t, ['kick', 'call']);
+  await rig.ask('SET_VRING_CALL', { index: 0, hasFd: false });
+  ring.add(request(COMPLETE));
+  t.equal((await channel.message())?.[0], VRING_CALL);
+});
+
+t.test('an error as a message', async (t) => {
+  const { rig, channel, ring } = await openInband(t, ['kick', 'call']);
+  ring.setAvailIndex(1000);
+  native.eventfdSignal(ring.kickFd);
+  t.same(await channel.message(), encodeBackendRequest('VRING_ERR', VRING_0, ASK));
+  channel.send(told(VRING_ERR));
+  t.equal(await rig.ask('SET_OWNER', undefined), OK);
+});
+
+t.test('in-band notifications need channel and REPLY_ACK (CS-055)', async (t) => {
+  for (const missing of [
+    VHOST_USER_PROTOCOL_F_BACKEND_REQ,
+    VHOST_USER_PROTOCOL_F_REPLY_ACK,
+    VHOST_USER_PROTOCOL_F_BACKEND_REQ | VHOST_USER_PROTOCOL_F_REPLY_ACK,
+  ]) {
+    const rig = new SessionRig(t);
+    const offered = (await rig.ask('GET_PROTOCOL_FEATURES', undefined)) as bigint;
+    rig.send('SET_PROTOCOL_FEATURES', offered & ~missing);
+    t.ok(await rig.peer.ended());
+    t.match(rig.lines.join('\n'), /INBAND_INCOMPLETE/);
+  }
+});
+
+t.test('VRING_KICK that was not negotiated (CS-118)', async (t) => {
+  const rig = new SessionRig(t);
+  rig.send('SET_PROTOCOL_FEATURES', VHOST_USER_PROTOCOL_F_REPLY_ACK);
+  t.equal(await rig.ask('VRING_KICK', { index: 0, num: 0 }), NACK);
+});
+
+t.test('in-band without a channel: served, and told as soon as there is one', async (t) => {
+  const rig = new SessionRig(t);
+  await rig.negotiate();
+  const ring = new TinyRing();
+  t.teardown(() => ring.close());
+  await rig.startVring(ring, ['kick']);
+  ring.add(request(COMPLETE));
+  await until('served', () => ring.usedIndex === 1);
+  const channel = await rig.openChannel(t);
+  t.equal((await channel.message())?.[0], VRING_CALL);
 });
