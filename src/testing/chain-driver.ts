@@ -6,7 +6,7 @@ import type { TestFrontend, TestQueue } from './test-frontend.js';
 export interface ReturnedChain {
   /** Used length, in bytes. */
   readonly usedBytes: number;
-  /** The whole device-writable part as it is now; beyond the used length nobody promised anything. */
+  /** The whole device-writable part as it is now; beyond the used length nothing is promised. */
   readonly bytes: Uint8Array;
 }
 
