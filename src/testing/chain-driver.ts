@@ -56,6 +56,9 @@ export class ChainDriver {
   ): OfferedChain {
     const { memory } = this.frontend;
     const { ring } = this.frontend.queue(queue);
+    if (readable.byteLength + writableBytes === 0) {
+      throw new RangeError('a chain has at least one byte');
+    }
     const readableOffset = memory.allocate(readable.byteLength);
     memory.bytes.set(readable, readableOffset);
     const writableOffset = memory.allocate(writableBytes);

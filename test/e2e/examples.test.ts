@@ -95,7 +95,6 @@ t.test('RAM disk: reads, writes, refuses, and takes bad chains', async (t) => {
       }
       const raw = new ChainDriver(frontend);
       for (const [readable, writable] of [
-        [0, 0],
         [16, 0],
         [15, 1],
         [0, 1],

@@ -14,6 +14,8 @@ export interface QemuOptions {
   /** key=value for the guest script, handed over on the kernel command line. */
   readonly parameters: Readonly<Record<string, string | number>>;
   readonly accelerator: Accelerator;
+  /** More of QEMU's arguments, for devices that are no disk. */
+  readonly devices?: readonly string[];
 }
 
 const MEMORY_MIB = 256;
@@ -52,6 +54,7 @@ export function startQemu(options: QemuOptions): Machine {
       ...(options.socketPath === undefined
         ? []
         : diskArguments(options.socketPath, options.numQueues)),
+      ...(options.devices ?? []),
       ...['-kernel', kernel.imagePath, '-initrd', buildInitramfs(kernel), '-append', append],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },

@@ -17,6 +17,7 @@ t.test('chains go and come back in every shape', async (t) => {
       t.equal((await driver.returned(offered)).bytes[0], i);
     }
     driver.offer(1, said, 1);
+    t.throws(() => driver.offer(1, new Uint8Array(0), 0), RangeError);
     t.equal(driver.pending, 1, 'queue 1 keeps');
   });
   t.same(faults, []);
