@@ -63,7 +63,8 @@ DataPlane::DataPlane(const DataPlaneOptions& options, std::unique_ptr<IoEngine> 
     : options_(options),
       engine_(std::move(engine)),
       operations_(engine_.get()),
-      spinPolicy_(options.pollUs) {
+      driverSpin_(options.pollUs),
+      deviceSpin_(options.pollUs) {
   vrings_.resize(kQueuesMax);
 }
 
@@ -402,8 +403,10 @@ bool DataPlane::anyWork() const {
 // those would never end, so they count only once something completes.
 void DataPlane::sleep() {
   const uint64_t sinceNs = monotonicNs();
-  if (operations_.busy() < kSpinOperationsMax && spinPolicy_.worthIt() && spin(sinceNs)) {
-    spinPolicy_.observe(monotonicNs() - sinceNs);
+  // The driver answers in microseconds, a disk in hundreds of them: one says nothing of the other.
+  SpinPolicy& policy = operations_.busy() == 0 ? driverSpin_ : deviceSpin_;
+  if (operations_.busy() < kSpinOperationsMax && policy.worthIt() && spin(sinceNs)) {
+    policy.observe(monotonicNs() - sinceNs);
     return;
   }
   bool more = false;
@@ -416,7 +419,7 @@ void DataPlane::sleep() {
   }
   if (more) return;
   engine_->wait(polled ? kPolledVringUs : -1);
-  spinPolicy_.observe(monotonicNs() - sinceNs);
+  policy.observe(monotonicNs() - sinceNs);
 }
 
 bool DataPlane::spin(uint64_t sinceNs) {
@@ -425,7 +428,7 @@ bool DataPlane::spin(uint64_t sinceNs) {
       if (anyWork()) return true;
       relaxCpu();
     }
-  } while (monotonicNs() - sinceNs < spinPolicy_.limitNs());
+  } while (monotonicNs() - sinceNs < driverSpin_.limitNs());
   return false;
 }
 

@@ -125,7 +125,8 @@ class DataPlane {
   DataPlaneOptions options_;
   std::unique_ptr<IoEngine> engine_;
   OperationRunner operations_;
-  SpinPolicy spinPolicy_;
+  SpinPolicy driverSpin_;  // nothing at the disk: the driver is next
+  SpinPolicy deviceSpin_;
   std::vector<std::unique_ptr<Vring>> vrings_;  // by queue index
   std::vector<uint32_t> active_;                // queue indices that exist
   std::map<uint32_t, uint32_t> queueOfToken_;
