@@ -26,7 +26,7 @@ const RING_FEATURES = VIRTIO_F_VERSION_1 | VIRTIO_F_RING_INDIRECT_DESC | VIRTIO_
  * Makes a device of a definition. The module that calls it exports the result:
  *
  *     export const device = defineDevice({ module: import.meta.url, name: 'zero', virtioId: 4,
- *       queues: 1, process: (_, chain) => chain.writer.write(new Uint8Array(chain.writableBytes)) });
+ *       queues: 1, process: (_, { writer }) => writer.write(new Uint8Array(writer.available)) });
  *
  * Throws RangeError for a definition no driver could use.
  */

@@ -68,8 +68,8 @@ export async function serve<Input>(
   }
 }
 
-/** True in the module the user started, given its `import.meta.url`; false where it is imported, and
- *  in workers. */
+/** True in the module the user started, given its `import.meta.url`; false where it is imported,
+ *  and in workers. */
 export function isMain(moduleUrl: string): boolean {
   const started = process.argv[1];
   return (

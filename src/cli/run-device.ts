@@ -106,7 +106,7 @@ function isDevice(value: unknown): value is DefinedDevice<Values> {
   return (value as Partial<DefinedDevice> | undefined | null)?.kind === DEVICE_KIND;
 }
 
-/** Options come as text. Those the schema refuses so are tried as JSON: numbers, booleans, lists. */
+/** Options come as text. Those the schema refuses so are tried as JSON: numbers, booleans. */
 export function createDevice(
   device: DefinedDevice<Values>,
   options: Readonly<Record<string, string>>,

@@ -102,8 +102,9 @@ export interface VirtioDevice {
   protocolFeatures(): bigint;
   dataHalf(): DataHalf;
 
-  /** The driver's choice, a subset of `features()`; may come again, also while rings run. Default:
-   *  not told. Throws FEATURE_DEPENDENCY, FEATURE_REQUIRED, … to refuse; the former choice stays. */
+  /** The driver's choice, a subset of `features()`; may come again, also while rings run. Throws
+   *  FEATURE_DEPENDENCY, FEATURE_REQUIRED, … to refuse; the former choice stays. Default: not
+   *  told. */
   ackedFeatures?(features: bigint): Promise<void>;
   /** Whether the driver took VIRTIO_F_RING_EVENT_IDX (VIRTIO 1.3 §2.7.7), after each SET_FEATURES.
    *  Rings follow it by themselves; this is for a device that tunes by it. Default: not told. */

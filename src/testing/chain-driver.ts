@@ -6,7 +6,7 @@ import type { TestFrontend, TestQueue } from './test-frontend.js';
 export interface ReturnedChain {
   /** Used length, in bytes. */
   readonly usedBytes: number;
-  /** The whole device-writable part as it is now; beyond the used length nobody promised anything. */
+  /** The whole device-writable part as it is now; beyond the used length nothing is promised. */
   readonly bytes: Uint8Array;
 }
 
@@ -56,6 +56,9 @@ export class ChainDriver {
   ): OfferedChain {
     const { memory } = this.frontend;
     const { ring } = this.frontend.queue(queue);
+    if (readable.byteLength + writableBytes === 0) {
+      throw new RangeError('a chain has at least one byte');
+    }
     const readableOffset = memory.allocate(readable.byteLength);
     memory.bytes.set(readable, readableOffset);
     const writableOffset = memory.allocate(writableBytes);

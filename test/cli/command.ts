@@ -64,7 +64,11 @@ export interface Running {
   stderr(): string;
 }
 
-export function start(args: readonly string[], options: SpawnOptions = {}): Running {
+export function start(
+  args: readonly string[],
+  options: SpawnOptions = {},
+  limitMs = PATIENCE_MS,
+): Running {
   const child = spawn('env', plainNode(BIN, args), {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,
@@ -78,7 +82,7 @@ export function start(args: readonly string[], options: SpawnOptions = {}): Runn
   child.stderr?.on('data', (chunk) => {
     stderr += chunk;
   });
-  const limit = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
+  const limit = setTimeout(() => child.kill('SIGKILL'), limitMs);
   const outcome = new Promise<Outcome>((resolve) => {
     child.once('close', (code, signal) => {
       clearTimeout(limit);
@@ -109,8 +113,10 @@ export async function until(what: string, condition: () => boolean): Promise<voi
 export async function startListening(
   args: readonly string[],
   options: SpawnOptions = {},
+  /** How long it may run in all. */
+  limitMs = PATIENCE_MS,
 ): Promise<Running> {
-  const running = start(args, options);
+  const running = start(args, options, limitMs);
   await until(
     `listening: ${args.join(' ')}`,
     () => running.stderr().includes('listening') || running.child.exitCode !== null,

@@ -7,7 +7,7 @@
 #
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
-#   vt_role      disk (format at first sight, verify afterwards) | readonly | probe
+#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
 #   vt_part_mib  length of the partition; vt_raw_mib: where the area beyond it starts
@@ -227,10 +227,18 @@ readonly_stage() {
   refused discard-refused "$blkdiscard" -f -o "$((vt_raw_mib * mib))" -l "$mib" "$disk"
 }
 
+rng_stage() {
+  say "fact rng $(cat /sys/class/misc/hw_random/rng_current)"
+  for _ in 1 2; do
+    say "fact random $(dd if=/dev/hwrng bs=32 count=1 2>/dev/null | od -An -tx1 | tr -d ' \n')"
+  done
+}
+
 start_up
-if [ "$vt_role" = probe ]; then
-  finish poweroff
-fi
+case $vt_role in
+  probe) finish poweroff ;;
+  rng) rng_stage; finish poweroff ;;
+esac
 report_disk
 if [ "$vt_role" = readonly ]; then
   readonly_stage

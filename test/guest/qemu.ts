@@ -16,6 +16,8 @@ export interface QemuOptions {
   /** key=value for the guest script, handed over on the kernel command line. */
   readonly parameters: Readonly<Record<string, string | number>>;
   readonly accelerator: Accelerator;
+  /** More of QEMU's arguments, for devices that are no disk. */
+  readonly devices?: readonly string[];
 }
 
 const MEMORY_MIB = 256;
@@ -53,6 +55,7 @@ export function startQemu(options: QemuOptions): Machine {
       ...['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
       ...['-numa', 'node,memdev=mem'],
       ...diskArguments(options),
+      ...(options.devices ?? []),
       ...['-kernel', kernel.imagePath, '-initrd', buildInitramfs(kernel), '-append', append],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },

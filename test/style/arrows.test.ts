@@ -32,7 +32,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'core/virtqueue': { values: ['native'], node: [] },
   'core/worker': {
     values: ['native', 'core', 'core/virtqueue', 'core/memory'],
-    node: ['node:worker_threads'],
+    node: ['node:os', 'node:worker_threads'],
   },
   'core/session': {
     values: ['native', 'core', 'core/protocol', 'core/memory', 'core/worker', 'core/connection'],

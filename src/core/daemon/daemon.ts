@@ -103,10 +103,10 @@ export class Daemon {
     if (leftover !== undefined) {
       native.fdClose(leftover);
     }
+    await this.#pool.close();
     if (this.#failure !== undefined) {
       throw this.#failure;
     }
-    await this.#pool.close();
   }
 
   /** Drains and ends; run() then resolves. */

@@ -93,8 +93,8 @@ export class VhostUserError extends Error {
     this.closesSession = closesSession;
   }
 
-  /** A device's module may have another copy of this class than the daemon that runs it: the command
-   *  is a bundle, the module imports the library. Both mean the same. */
+  /** A device's module may have another copy of this class than the daemon that runs it: the
+   *  command is a bundle, the module imports the library. Both mean the same. */
   static override [Symbol.hasInstance](value: unknown): value is VhostUserError {
     return (
       value instanceof Error &&

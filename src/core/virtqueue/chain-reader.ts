@@ -1,6 +1,6 @@
-// A cursor over the device-readable part of a chain. Every byte is copied once, from guest memory to
-// private memory: what was checked can't change any more. Integers are little-endian, as virtio's
-// are.
+// A cursor over the device-readable part of a chain. Every byte is copied once, from guest memory
+// to private memory: what was checked can't change any more. Integers are little-endian, as
+// virtio's are.
 
 import type { ChainAccess } from './chain-access.js';
 import { QueueError } from './queue-error.js';

@@ -81,7 +81,7 @@ export class CommandWriter {
    * One attempt to move up to `bytes` between a descriptor and the data part of a chain (or, with
    * FLAG_ARENA, the arena from `chainOffset` on). It is over within the next turn: a completion
    * with `tag` carries the bytes that moved or -errno, unless FLAG_COMPLETE asked to complete the
-   * chain (with `usedBytes`, FLAG_ADD_BYTES: and what moved) and all was sent, or anything received.
+   * chain (with `usedBytes`, FLAG_ADD_BYTES: and what moved) and all was sent, or anything came.
    *
    * @param code OP_SEND or OP_RECEIVE
    * @param flags FLAG_SOCKET, FLAG_MESSAGE, FLAG_ARENA, FLAG_COMPLETE, FLAG_ADD_BYTES, FLAG_NOTIFY

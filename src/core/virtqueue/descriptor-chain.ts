@@ -1,6 +1,6 @@
-// The plain face of a request: one descriptor chain with a reader over its device-readable part and a
-// writer over its device-writable part. It costs a copy and an object for each chain; devices that
-// move data between files and guest memory use the batch face.
+// The plain face of a request: one descriptor chain with a reader over its device-readable part and
+// a writer over its device-writable part. It costs a copy and an object for each chain; devices
+// that move data between files and guest memory use the batch face.
 
 import type { ChainAccess } from './chain-access.js';
 import { ChainReader } from './chain-reader.js';

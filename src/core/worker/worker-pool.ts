@@ -1,6 +1,7 @@
 // The control thread's side of the workers: which queue belongs to which worker, commands out,
 // answers and faults in. A ring has one owner thread at a time; this is how others ask for it.
 
+import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { check, native } from '../../native/index.js';
 import { assert } from '../assert.js';
@@ -40,7 +41,13 @@ interface Slot {
   readonly wakeFd: number;
   readonly waiting: Map<number, (result: number) => void>;
   readonly ready: Promise<IoEngineName>;
+  readonly exited: Promise<void>;
+  /** Nobody is there to answer any more. */
+  gone: boolean;
 }
+
+/** What a worker that is gone answers: whoever asks must not wait for ever. */
+const GONE = -constants.errno.EIO;
 
 export class WorkerPool {
   readonly #slots: Slot[];
@@ -107,9 +114,8 @@ export class WorkerPool {
   }
 
   async #end(slot: Slot): Promise<void> {
-    const exited = new Promise<void>((resolve) => slot.worker.once('exit', () => resolve()));
     await this.#ask(slot, { kind: 'stop' });
-    await exited;
+    await slot.exited;
     native.fdClose(slot.wakeFd);
   }
 
@@ -145,7 +151,16 @@ export class WorkerPool {
       });
     });
     ready.catch(() => {}); // workerFailed has told it
-    return { worker, wakeFd, waiting, ready };
+    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    const slot: Slot = { worker, wakeFd, waiting, ready, exited, gone: false };
+    worker.once('exit', () => {
+      slot.gone = true;
+      for (const resolve of waiting.values()) {
+        resolve(GONE);
+      }
+      waiting.clear();
+    });
+    return slot;
   }
 
   #onReport(waiting: Slot['waiting'], report: WorkerReport): void {
@@ -187,6 +202,9 @@ export class WorkerPool {
   }
 
   #ask(slot: Slot, command: WorkerCommand): Promise<number> {
+    if (slot.gone) {
+      return Promise.resolve(GONE);
+    }
     const id = this.#nextId++;
     const message: NumberedCommand = { id, command };
     return new Promise((resolve) => {

@@ -86,6 +86,9 @@ t.test('a worker that can not start fails the pool', async (t) => {
     await t.rejects(pool.ready(), { message }, what);
     await until('told', () => events.length > 0);
     t.match(events[0], message, what);
+    const answers = await Promise.all([pool.stopVring(0), pool.changeMemory(0)]);
+    t.equal(errnoName(-answers[0]), 'EIO', 'who asks a worker that is gone is answered');
+    await pool.close();
   }
 });
 
