@@ -1,5 +1,11 @@
-// The front-end side, public: connection, shared memory, driver side of a ring.
+// The front-end side, public: the connection, the back-end's own requests, the device's life cycle,
+// shared memory and the driver side of a ring.
 
+export * from './backend-request-port.js';
 export * from './driver-ring.js';
 export * from './shared-memory.js';
+export * from './vhost-backend.js';
+export * from './vhost-error.js';
+export * from './vhost-user-exchange.js';
 export * from './vhost-user-frontend.js';
+export * from './vhost-user-migration.js';
