@@ -2,9 +2,14 @@
 // shared memory and the driver side of a ring.
 
 export * from './backend-request-port.js';
+export * from './device-queue.js';
+export * from './dirty-log.js';
 export * from './driver-ring.js';
+export * from './inflight-area.js';
 export * from './shared-memory.js';
 export * from './vhost-backend.js';
+export * from './vhost-device.js';
+export type { VhostDeviceBackend } from './vhost-device-backend.js';
 export * from './vhost-error.js';
 export * from './vhost-user-exchange.js';
 export * from './vhost-user-frontend.js';
