@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { VhostUserFrontend } from '../../src/core/frontend/index.js';
+import { LOG_PAGE_BYTES, type VhostUserFrontend } from '../../src/core/frontend/index.js';
 import {
   protocolFeatureNames,
   VHOST_USER_PROTOCOL_F_STATUS,
@@ -206,6 +206,25 @@ t.test('frames cross two net_vhost ports', { skip: missing }, async (t) => {
       );
     }
   }
+  await a.rig.stop();
+  await b.rig.stop();
+});
+
+t.test('logs the frames it delivers', { skip: missing }, async (t) => {
+  const [left, right] = await forwarder(t, 'io');
+  const a = await NetPort.open(left);
+  const b = await NetPort.open(right);
+  await travel(a, b, [frame(0)], false);
+  await b.rig.device.startLog();
+  const came = await travel(a, b, [frame(1)], false);
+  t.same(came, [frame(1)], 'frames go on meanwhile');
+  const pages = b.rig.device.syncLog();
+  const { ring } = b.rig.queue(RX);
+  const usedPage = b.rig.memory.guestAddress(ring.usedOffset & ~(LOG_PAGE_BYTES - 1));
+  t.ok(pages.includes(usedPage), 'the used ring');
+  t.ok(pages.length > 1, `and the buffer (${pages.length} pages)`);
+  t.same(b.rig.device.syncLog(), [], 'each page once');
+  await b.rig.device.stopLog();
   await a.rig.stop();
   await b.rig.stop();
 });

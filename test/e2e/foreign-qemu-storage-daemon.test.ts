@@ -21,7 +21,7 @@ const PROGRAM = 'qemu-storage-daemon';
 const missing =
   spawnSync(PROGRAM, ['--version']).error === undefined
     ? false
-    : `${PROGRAM} is not installed (Debian: qemu-utils or qemu-system-common)`;
+    : `${PROGRAM} is not installed (Debian: qemu-system-common)`;
 
 const IMAGE_BYTES = 8 << 20;
 const QUEUES = 2;

@@ -54,8 +54,8 @@ export class DeviceVrings {
     await this.#enable(true);
   }
 
-  /** Disables and stops what runs; where each queue stopped. A back-end that does not answer any
-   *  more is believed to have done what memory says it has; what went wrong comes with the bases. */
+  /** Disables and stops what runs; where each queue stopped. A back-end that has gone is believed
+   *  to have done what memory says it has; what went wrong comes with the bases. */
   async stop(): Promise<{ readonly bases: number[]; readonly failure: unknown }> {
     let failure: unknown;
     const note = (error: unknown): void => {

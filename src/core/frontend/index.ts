@@ -1,6 +1,8 @@
 // The front-end side, public: the connection, the back-end's own requests, the device's life cycle,
 // shared memory and the driver side of a ring.
 
+export { VhostUserError, type VhostUserErrorCode } from '../protocol/errors.js';
+export * from '../protocol/features.js';
 export * from './backend-request-port.js';
 export * from './device-queue.js';
 export * from './dirty-log.js';

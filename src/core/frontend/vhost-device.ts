@@ -65,7 +65,7 @@ export interface VhostDeviceOptions {
   readonly backend: VhostDeviceBackend;
   /** Virtqueues this VhostDevice drives. */
   readonly queueCount: number;
-  /** The first of them; others belong to another VhostDevice (one for each pair of a net device). */
+  /** The first of them; others belong to another VhostDevice (a net device has one each pair). */
   readonly firstQueue?: number;
   /** Fails init() when GET_QUEUE_NUM answers less; its unit is the back-end's. */
   readonly queueNumMin?: number;
