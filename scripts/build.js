@@ -88,7 +88,7 @@ step(
 step(
   'TypeScript',
   'dist/.stamp',
-  ['tsconfig.json', 'package.json', 'src', 'test', 'bench', 'scripts'],
+  ['tsconfig.json', 'package.json', 'src', 'test', 'bench', 'examples', 'scripts'],
   ['dist/src/index.js'],
   () => run('node_modules/typescript/bin/tsc', ['-p', '.']),
 );

@@ -1,5 +1,6 @@
-// The library's public door: a device, a listener, a daemon.
+// The library's public door: devices, a way to define more, a daemon.
 
+export * from './author/index.js';
 export * from './core/index.js';
 export { BlkDevice } from './devices/blk/device.js';
 export { ImageError } from './devices/blk/image.js';

@@ -19,25 +19,27 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
  public:
   static void define(Napi::Env env, Napi::Object exports) {
     using Self = DataPlaneBinding;
-    exports.Set(
-        "DataPlane",
-        DefineClass(
-            env, "DataPlane",
-            {InstanceMethod<&Self::turn>("turn"), InstanceMethod<&Self::addFile>("addFile"),
-             InstanceMethod<&Self::startVring>("startVring"),
-             InstanceMethod<&Self::enableVring>("enableVring"),
-             InstanceMethod<&Self::setCall>("setCall"), InstanceMethod<&Self::setErr>("setErr"),
-             InstanceMethod<&Self::drainVring>("drainVring"),
-             InstanceMethod<&Self::endVring>("endVring"),
-             InstanceMethod<&Self::inFlight>("inFlight"),
-             InstanceMethod<&Self::inFlightTotal>("inFlightTotal"),
-             InstanceMethod<&Self::hold>("hold"),
-             InstanceMethod<&Self::changeMemory>("changeMemory"),
-             InstanceMethod<&Self::copyOut>("copyOut"), InstanceMethod<&Self::copyIn>("copyIn"),
-             InstanceMethod<&Self::giveUp>("giveUp"),
-             InstanceMethod<&Self::requestCount>("requestCount"),
-             InstanceMethod<&Self::callCount>("callCount"),
-             InstanceMethod<&Self::close>("close")}));
+    exports.Set("DataPlane", DefineClass(env, "DataPlane",
+                                         {InstanceMethod<&Self::turn>("turn"),
+                                          InstanceMethod<&Self::addFile>("addFile"),
+                                          InstanceMethod<&Self::startVring>("startVring"),
+                                          InstanceMethod<&Self::enableVring>("enableVring"),
+                                          InstanceMethod<&Self::setCall>("setCall"),
+                                          InstanceMethod<&Self::setErr>("setErr"),
+                                          InstanceMethod<&Self::drainVring>("drainVring"),
+                                          InstanceMethod<&Self::endVring>("endVring"),
+                                          InstanceMethod<&Self::inFlight>("inFlight"),
+                                          InstanceMethod<&Self::inFlightTotal>("inFlightTotal"),
+                                          InstanceMethod<&Self::hold>("hold"),
+                                          InstanceMethod<&Self::changeMemory>("changeMemory"),
+                                          InstanceMethod<&Self::copyOut>("copyOut"),
+                                          InstanceMethod<&Self::copyIn>("copyIn"),
+                                          InstanceMethod<&Self::watch>("watch"),
+                                          InstanceMethod<&Self::unwatch>("unwatch"),
+                                          InstanceMethod<&Self::giveUp>("giveUp"),
+                                          InstanceMethod<&Self::requestCount>("requestCount"),
+                                          InstanceMethod<&Self::callCount>("callCount"),
+                                          InstanceMethod<&Self::close>("close")}));
   }
 
   // (exchange, uring, wakeFd, pollUs, headerBytes)
@@ -168,6 +170,17 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     const Bytes from = arguments.range(2);
     return number(info, plane(info)->copyIn(arguments.u32(0), arguments.u32(1), from.data,
                                             static_cast<uint32_t>(from.length)));
+  }
+
+  // (fd, token) -> 0 or -errno
+  Napi::Value watch(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    return number(info, plane(info)->watch(arguments.fd(0), arguments.u32(1)));
+  }
+
+  Napi::Value unwatch(const Napi::CallbackInfo& info) {
+    plane(info)->unwatch(Arguments(info).u32(0));
+    return info.Env().Undefined();
   }
 
   Napi::Value giveUp(const Napi::CallbackInfo& info) {

@@ -63,7 +63,8 @@ DataPlane::DataPlane(const DataPlaneOptions& options, std::unique_ptr<IoEngine> 
     : options_(options),
       engine_(std::move(engine)),
       operations_(engine_.get()),
-      spinPolicy_(options.pollUs) {
+      driverSpin_(options.pollUs),
+      deviceSpin_(options.pollUs) {
   vrings_.resize(kQueuesMax);
 }
 
@@ -182,13 +183,18 @@ bool DataPlane::quiesced() const {
 // Events also arise between turns (a ring lost by a memory change); those are kept.
 void DataPlane::dropReportedEvents() {
   EventRecord* events = options_.exchange->events;
+  for (uint32_t i = 0; i < eventsReported_; i++) {
+    if (events[i].code != static_cast<uint32_t>(EventCode::kReadable)) continue;
+    const auto watched = watches_.find(events[i].queue);
+    if (watched != watches_.end()) watched->second.told = false;
+  }
   std::copy(events + eventsReported_, events + events_, events);
   events_ -= eventsReported_;
   eventsReported_ = 0;
-  while (!lateEvents_.empty() && events_ < kEventsMax) {
-    events[events_++] = lateEvents_.back();
-    lateEvents_.pop_back();
-  }
+  const size_t late = std::min<size_t>(lateEvents_.size(), kEventsMax - events_);
+  std::copy_n(lateEvents_.begin(), late, events + events_);
+  lateEvents_.erase(lateEvents_.begin(), lateEvents_.begin() + static_cast<ptrdiff_t>(late));
+  events_ += static_cast<uint32_t>(late);
 }
 
 uint32_t DataPlane::packTurn() {
@@ -258,7 +264,7 @@ void DataPlane::addCompletion(uint32_t chain, uint32_t tag, int result, Operatio
 
 void DataPlane::addEvent(EventCode code, uint32_t queue, uint32_t detail) {
   const EventRecord event{static_cast<uint32_t>(code), queue, detail, 0};
-  if (events_ < kEventsMax) {
+  if (events_ < kEventsMax && lateEvents_.empty()) {
     options_.exchange->events[events_++] = event;
   } else {
     lateEvents_.push_back(event);
@@ -330,15 +336,53 @@ void DataPlane::takePolled() {
       wake_ = true;
       continue;
     }
-    const auto place = queueOfToken_.find(event.token);
-    if (place == queueOfToken_.end() || !event.hangup) continue;
-    const uint32_t queue = place->second;
-    engine_->removePoll(vrings_[queue]->kickFd, event.token);
-    vrings_[queue]->pollToken = 0;
-    queueOfToken_.erase(place);
-    addEvent(EventCode::kKickLost, queue, 0);
+    const auto watched = watchOfToken_.find(event.token);
+    if (watched != watchOfToken_.end()) {
+      watchedReadable(watched->second, event.hangup);
+      continue;
+    }
+    const auto kicked = queueOfToken_.find(event.token);
+    if (kicked != queueOfToken_.end() && event.hangup) kickLost(kicked->second);
   }
   engine_->polled().clear();
+}
+
+void DataPlane::kickLost(uint32_t queue) {
+  Vring* owner = vrings_[queue].get();
+  engine_->removePoll(owner->kickFd, owner->pollToken);
+  queueOfToken_.erase(owner->pollToken);
+  owner->pollToken = 0;
+  addEvent(EventCode::kKickLost, queue, 0);
+}
+
+int DataPlane::watch(int fd, uint32_t token) {
+  if (watches_.count(token) > 0) return -EEXIST;
+  if (watches_.size() >= kWatchesMax) return -ENOSPC;
+  const uint32_t pollToken = nextToken_++;
+  const int result = engine_->addPoll(fd, pollToken);
+  if (result != 0) return result;
+  watches_[token] = {fd, pollToken};
+  watchOfToken_[pollToken] = token;
+  return 0;
+}
+
+void DataPlane::unwatch(uint32_t token) {
+  const auto found = watches_.find(token);
+  if (found == watches_.end()) return;
+  engine_->removePoll(found->second.fd, found->second.pollToken);
+  watchOfToken_.erase(found->second.pollToken);
+  watches_.erase(found);
+}
+
+void DataPlane::watchedReadable(uint32_t token, bool hungUp) {
+  Watch& watched = watches_.at(token);
+  if (hungUp) {
+    unwatch(token);
+    addEvent(EventCode::kReadable, token, 1);
+  } else if (!watched.told) {
+    watched.told = true;
+    addEvent(EventCode::kReadable, token, 0);
+  }
 }
 
 bool DataPlane::anyWork() const {
@@ -359,8 +403,10 @@ bool DataPlane::anyWork() const {
 // those would never end, so they count only once something completes.
 void DataPlane::sleep() {
   const uint64_t sinceNs = monotonicNs();
-  if (operations_.busy() < kSpinOperationsMax && spinPolicy_.worthIt() && spin(sinceNs)) {
-    spinPolicy_.observe(monotonicNs() - sinceNs);
+  // The driver answers in microseconds, a disk in hundreds of them: one says nothing of the other.
+  SpinPolicy& policy = operations_.busy() == 0 ? driverSpin_ : deviceSpin_;
+  if (operations_.busy() < kSpinOperationsMax && policy.worthIt() && spin(sinceNs)) {
+    policy.observe(monotonicNs() - sinceNs);
     return;
   }
   bool more = false;
@@ -373,7 +419,7 @@ void DataPlane::sleep() {
   }
   if (more) return;
   engine_->wait(polled ? kPolledVringUs : -1);
-  spinPolicy_.observe(monotonicNs() - sinceNs);
+  policy.observe(monotonicNs() - sinceNs);
 }
 
 bool DataPlane::spin(uint64_t sinceNs) {
@@ -382,7 +428,7 @@ bool DataPlane::spin(uint64_t sinceNs) {
       if (anyWork()) return true;
       relaxCpu();
     }
-  } while (monotonicNs() - sinceNs < spinPolicy_.limitNs());
+  } while (monotonicNs() - sinceNs < driverSpin_.limitNs());
   return false;
 }
 

@@ -39,6 +39,8 @@ class DataPlane {
  public:
   // vhost-user carries the vring index in 8 bits.
   static constexpr uint32_t kQueuesMax = 256;
+  // More descriptors than that a device multiplexes with an epoll of its own, which can be watched.
+  static constexpr size_t kWatchesMax = 1024;
 
   // nullptr and *error = -errno.
   static std::unique_ptr<DataPlane> create(const DataPlaneOptions& options, int* error);
@@ -77,6 +79,11 @@ class DataPlane {
   int64_t copyOut(uint32_t chain, uint32_t offset, void* to, uint32_t bytes);
   int64_t copyIn(uint32_t chain, uint32_t offset, const void* from, uint32_t bytes);
 
+  // Watches a descriptor of the device's: a kReadable event with this token each time it becomes
+  // readable. Borrowed; one that hung up is watched no longer. -EEXIST, -ENOSPC, or the engine's.
+  int watch(int fd, uint32_t token);
+  void unwatch(uint32_t token);
+
   // Our own code broke on this queue (LF-012): it stops like a broken ring.
   void giveUp(uint32_t queue, RingFault fault);
 
@@ -84,6 +91,13 @@ class DataPlane {
   uint64_t callCount(uint32_t queue) const;
 
  private:
+  // A descriptor of the device's.
+  struct Watch {
+    int fd;
+    uint32_t pollToken;
+    bool told = false;  // an event of it waits for TypeScript; another would say the same
+  };
+
   DataPlane(const DataPlaneOptions& options, std::unique_ptr<IoEngine> engine);
 
   Vring* vring(uint32_t queue) const;
@@ -99,6 +113,8 @@ class DataPlane {
   void popAll();
   void popVring(uint32_t queue, Vring* vring);
   void takePolled();
+  void kickLost(uint32_t queue);
+  void watchedReadable(uint32_t token, bool hungUp);
   bool anyWork() const;
   bool quiesced() const;
   bool spin(uint64_t sinceNs);
@@ -109,17 +125,20 @@ class DataPlane {
   DataPlaneOptions options_;
   std::unique_ptr<IoEngine> engine_;
   OperationRunner operations_;
-  SpinPolicy spinPolicy_;
+  SpinPolicy driverSpin_;  // nothing at the disk: the driver is next
+  SpinPolicy deviceSpin_;
   std::vector<std::unique_ptr<Vring>> vrings_;  // by queue index
   std::vector<uint32_t> active_;                // queue indices that exist
   std::map<uint32_t, uint32_t> queueOfToken_;
+  std::map<uint32_t, Watch> watches_;          // by the device's token
+  std::map<uint32_t, uint32_t> watchOfToken_;  // poll token to the device's
   uint32_t nextToken_ = 1;
   uint32_t firstActive_ = 0;  // rotates, so that no queue is always last
   uint32_t requests_ = 0;
   uint32_t completions_ = 0;
   uint32_t events_ = 0;
   uint32_t eventsReported_ = 0;  // those TypeScript has been told of
-  // For which the table had no room: at most 2 for each vring.
+  // For which the table had no room: at most 2 for each vring and each watched descriptor.
   std::vector<EventRecord> lateEvents_;
   bool wake_ = false;
   bool held_ = false;

@@ -64,6 +64,7 @@ static_assert(sizeof(CompletionRecord) == 16);
 enum class EventCode : uint32_t {
   kQueueBroken = 1,  // detail: RingFault
   kKickLost = 2,     // the kick descriptor hung up and is no longer watched
+  kReadable = 3,     // queue: the token of a descriptor of the device's; detail: 1 when it hung up
 };
 
 struct EventRecord {

@@ -281,5 +281,66 @@ TEST("the header length is bounded by the record") {
   close(wake);
 }
 
+TEST("descriptors of the device's: an event for each edge, none twice, none after the end") {
+  forBothEngines([](bool uring) {
+    Rig rig({.uring = uring});
+    const EventRecord& first = rig.exchange->events[0];
+    const int fd = eventfd(0, EFD_NONBLOCK);
+    CHECK_EQ(rig.plane->watch(fd, 7), 0);
+    CHECK_EQ(rig.plane->watch(fd, 7), -EEXIST);
+    for (int round = 0; round < 3; round++) {
+      eventfd_write(fd, 1);
+      eventfd_write(fd, 1);
+      rig.turnUntil([](const Rig::Turn& turn) { return turn.events > 0; });
+      CHECK_EQ(first.code, static_cast<uint32_t>(EventCode::kReadable));
+      CHECK_EQ(first.queue, 7u);
+      CHECK_EQ(first.detail, 0u);
+      eventfd_t value = 0;
+      CHECK_EQ(eventfd_read(fd, &value), 0);
+      for (int i = 0; i < 20; i++) CHECK_EQ(rig.turn().events, 0u);
+    }
+    rig.plane->unwatch(7);
+    rig.plane->unwatch(7);
+    eventfd_write(fd, 1);
+    for (int i = 0; i < 20; i++) CHECK_EQ(rig.turn().events, 0u);
+    CHECK_EQ(rig.plane->watch(fd, 7), 0);
+    rig.turnUntil([](const Rig::Turn& turn) { return turn.events > 0; });  // readable already
+    rig.plane->unwatch(7);
+    close(fd);
+
+    int ends[2];
+    CHECK_EQ(pipe(ends), 0);
+    CHECK_EQ(rig.plane->watch(ends[0], 8), 0);
+    close(ends[1]);
+    rig.turnUntil([](const Rig::Turn& turn) { return turn.events > 0; });
+    CHECK_EQ(first.queue, 8u);
+    CHECK_EQ(first.detail, 1u);
+    CHECK_EQ(rig.plane->watch(ends[0], 8), 0);  // it is free again
+    rig.plane->unwatch(8);
+    close(ends[0]);
+    CHECK_EQ(rig.plane->watch(rig.file.fd(), 9), -EPERM);
+  });
+}
+
+TEST("more events than the table holds come later, in order") {
+  Rig rig;
+  std::vector<int> fds;
+  const uint32_t count = kEventsMax + 10;
+  for (uint32_t token = 0; token < count; token++) {
+    fds.push_back(eventfd(1, EFD_NONBLOCK));
+    CHECK_EQ(rig.plane->watch(fds.back(), token), 0);
+  }
+  std::vector<bool> seen(count);
+  uint32_t told = 0;
+  rig.turnUntil([&](const Rig::Turn& turn) {
+    for (uint32_t i = 0; i < turn.events; i++) seen[rig.exchange->events[i].queue] = true;
+    told += turn.events;
+    return told >= count;
+  });
+  CHECK_EQ(told, count);
+  CHECK(std::all_of(seen.begin(), seen.end(), [](bool one) { return one; }));
+  for (int fd : fds) close(fd);
+}
+
 }  // namespace
 }  // namespace vhost::test

@@ -27,8 +27,29 @@ export const SOCKET_FLAGS = {
     description: 'use this inherited descriptor: a listening or a connected socket',
     helpValue: 'N',
   }),
+  client: Flags.boolean({
+    description: 'connect to --socket, where the front-end listens, and again when it has left',
+  }),
   once: Flags.boolean({ description: 'exit when the first front-end has left' }),
 } as const;
+
+/** What the flags of a socket must keep between them. */
+export function checkSocketFlags(flags: {
+  readonly socket?: string | undefined;
+  readonly fd?: number | undefined;
+  readonly client: boolean;
+}): void {
+  if ((flags.socket === undefined) === (flags.fd === undefined)) {
+    throw new UserError('usage', 'give either --socket PATH or --fd N');
+  }
+  if (flags.socket === '') {
+    // The kernel would take it for "any abstract name".
+    throw new UserError('usage', '--socket is empty');
+  }
+  if (flags.client && flags.socket === undefined) {
+    throw new UserError('usage', '--client needs --socket PATH');
+  }
+}
 
 export const WORKER_FLAGS = {
   workers: Flags.integer({

@@ -3,12 +3,14 @@
 
 export interface QemuArgsOptions {
   readonly socket: string;
+  /** We connect, so QEMU has to listen. */
+  readonly client?: boolean;
   readonly device: string;
   /** Extra device properties: {'num-queues': 4}. */
   readonly properties: Readonly<Record<string, number | string>>;
 }
 
-export function qemuArgs({ socket, device, properties }: QemuArgsOptions): string[] {
+export function qemuArgs({ socket, client, device, properties }: QemuArgsOptions): string[] {
   const extra = Object.entries(properties).map(([key, value]) => `,${key}=${value}`);
   // QEMU's option parser takes a doubled comma for one (a path may hold one).
   const path = socket.replaceAll(',', ',,');
@@ -18,7 +20,7 @@ export function qemuArgs({ socket, device, properties }: QemuArgsOptions): strin
     '-numa',
     'node,memdev=mem0',
     '-chardev',
-    `socket,id=vhost0,path=${path}`,
+    `socket,id=vhost0,path=${path}${client === true ? ',server=on' : ''}`,
     '-device',
     `${device},chardev=vhost0${extra.join('')}`,
   ];

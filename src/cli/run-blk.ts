@@ -12,6 +12,7 @@ import { serve } from './serve.js';
 export interface BlkFlags {
   readonly socket?: string | undefined;
   readonly fd?: number | undefined;
+  readonly client: boolean;
   readonly once: boolean;
   readonly image: string;
   readonly create?: string | undefined;
@@ -56,6 +57,7 @@ export async function runBlk(flags: BlkFlags): Promise<void> {
       log,
       socket: flags.socket,
       fd: flags.fd,
+      client: flags.client,
       once: flags.once,
       workers: Math.min(flags.workers, flags['num-queues']),
       aio: flags.aio,

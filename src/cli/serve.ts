@@ -1,6 +1,7 @@
 // From a device to a running daemon: listener, signals, the end.
 
 import {
+  connectToPath,
   Daemon,
   ListenError,
   type Listener,
@@ -17,6 +18,8 @@ export interface ServeOptions {
   readonly log: Log;
   readonly socket: string | undefined;
   readonly fd: number | undefined;
+  /** Connect to the socket instead of listening. */
+  readonly client: boolean;
   readonly once: boolean;
   readonly workers: number;
   readonly aio: 'io_uring' | 'threads';
@@ -31,7 +34,7 @@ const STOP_TIMEOUT_MS = 10_000;
 /** Serves until a signal or the end of the listener. */
 export async function serve(options: ServeOptions): Promise<void> {
   const { device, log, once, workers, aio, pollUs } = options;
-  const listener = openListener(options.socket, options.fd);
+  const listener = openListener(options);
   const daemon = new Daemon({ device, listener, log, workers, engine: aio, pollUs, once });
   setStop((signal) => {
     log.info({ signal }, 'stopping');
@@ -43,7 +46,8 @@ export async function serve(options: ServeOptions): Promise<void> {
   });
   process.on('SIGHUP', () => options.onReload?.());
   process.on('uncaughtException', (error) => abort(log, error));
-  log.info({ socket: options.socket ?? `fd ${options.fd}` }, 'listening');
+  const doing = options.client ? 'connecting' : 'listening';
+  log.info({ socket: options.socket ?? `fd ${options.fd}` }, doing);
   await daemon.run().catch((error: unknown) => abort(log, error));
 }
 
@@ -54,8 +58,11 @@ function abort(log: Log, error: unknown): never {
   process.abort();
 }
 
-function openListener(socket: string | undefined, fd: number | undefined): Listener {
+function openListener({ socket, fd, client }: ServeOptions): Listener {
   try {
+    if (client && socket !== undefined) {
+      return connectToPath(socket);
+    }
     return socket === undefined ? listenOnFd(fd as number) : listenOnPath(socket);
   } catch (error) {
     if (error instanceof ListenError) {

@@ -2,6 +2,7 @@
 
 import {
   BaseCommand,
+  checkSocketFlags,
   INFORMATION_FLAGS,
   LOG_FLAGS,
   SOCKET_FLAGS,
@@ -73,15 +74,9 @@ export default class Blk extends BaseCommand {
       return;
     }
     const { flags } = await this.parse(Blk);
-    if ((flags.socket === undefined) === (flags.fd === undefined)) {
-      throw new UserError('usage', 'give either --socket PATH or --fd N');
-    }
-    if (flags.socket === '') {
-      // The kernel would take it for "any abstract name".
-      throw new UserError('usage', '--socket is empty');
-    }
+    checkSocketFlags(flags);
     if (flags['print-qemu-args']) {
-      this.#printQemuArgs(flags.socket, flags['num-queues']);
+      this.#printQemuArgs(flags.socket, flags.client, flags['num-queues']);
       return;
     }
     if (flags.image === undefined) {
@@ -91,11 +86,12 @@ export default class Blk extends BaseCommand {
     await runBlk({ ...flags, image: flags.image });
   }
 
-  #printQemuArgs(socket: string | undefined, queues: number): void {
+  #printQemuArgs(socket: string | undefined, client: boolean, queues: number): void {
     if (socket === undefined) {
       throw new UserError('usage', '--print-qemu-args needs --socket PATH');
     }
     const properties = { 'num-queues': queues };
-    process.stdout.write(qemuArgsText({ socket, device: 'vhost-user-blk-pci', properties }));
+    const device = 'vhost-user-blk-pci';
+    process.stdout.write(qemuArgsText({ socket, client, device, properties }));
   }
 }

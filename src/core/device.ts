@@ -1,6 +1,12 @@
 // The trait: what a virtio device must and may implement. It has two halves. The control half
-// (`VirtioDevice`) answers features and config space on the control thread; the data half
-// (`QueueHandler`) is made in each worker from a module of its own and decides requests there.
+// (`VirtioDevice`) answers features, config space and the front-end's requests on the control
+// thread; the data half (`QueueHandler`) is made in each worker from a module of its own and
+// decides requests there. Only the first seven members are required: what is left out has the
+// default its comment names.
+//
+// Errors: a control method refuses by throwing a VhostUserError, whose code's row says whether the
+// session survives; any other error is a bug of the device and ends the session. A data half that
+// throws stops its queues on that worker, never the process.
 
 import type { Batch } from './virtqueue/batch.js';
 import type { CommandWriter } from './virtqueue/command-writer.js';
@@ -8,21 +14,72 @@ import type { CommandWriter } from './virtqueue/command-writer.js';
 /** What SET_CONFIG is for (vhost-user: SET_CONFIG flags). */
 export type ConfigWriteReason = 'driver' | 'migration';
 
+/** Where device state goes (vhost-user: SET_DEVICE_STATE_FD direction). */
+export type DeviceStateDirection = 'save' | 'load';
+
 /** Where the data half of a device comes from. It crosses a thread: plain data only. */
 export interface DataHalf {
-  /** URL of a module that exports `handlerFactory: HandlerFactory`. */
+  /** URL of a module that exports `handlerFactory: HandlerFactory`, or `device`. */
   readonly moduleUrl: string;
+  /** Name of a device among the module's exports, which has the `handlerFactory` then. */
+  readonly device?: string;
   /** Handed to `HandlerFactory.create`, cloned. */
   readonly options: unknown;
 }
 
-/** What a device may do to the session it is connected through. */
+/** A range of a shared memory region and the file behind it (vhost-user: SHMEM_MAP). Offsets and
+ *  lengths in bytes, multiples of the page. */
+export interface ShmemMapping {
+  readonly shmemId: number;
+  readonly shmemOffsetBytes: bigint;
+  readonly lengthBytes: bigint;
+  readonly fdOffsetBytes: bigint;
+  readonly writable: boolean;
+}
+
+/** A page the driver may use as a vring's doorbell (vhost-user: VRING_HOST_NOTIFIER_MSG). */
+export interface NotifierArea {
+  readonly fd: number;
+  readonly offsetBytes: bigint;
+  readonly sizeBytes: bigint;
+}
+
+/**
+ * Requests from the device to its front-end, on the channel SET_BACKEND_REQ_FD gives. Each rejects
+ * with VhostUserError: NOT_NEGOTIATED while there is no channel or its protocol feature was not
+ * acknowledged, PEER_REFUSED when the front-end says no. A request must not be awaited inside a
+ * method the session awaits: the front-end may answer only after that method's own reply.
+ */
+export interface BackendRequests {
+  /** Config space changed; the driver is told. `getConfig` must answer the new bytes already. */
+  configChanged(): Promise<void>;
+  /** This device exports the object of that UUID (16 bytes, RFC 4122 order). */
+  sharedObjectAdd(uuid: Uint8Array): Promise<void>;
+  /** Takes back what `sharedObjectAdd` offered. */
+  sharedObjectRemove(uuid: Uint8Array): Promise<void>;
+  /** A descriptor of another device's object, from then on the caller's; undefined: no such. */
+  sharedObjectLookup(uuid: Uint8Array): Promise<number | undefined>;
+  /** Maps a part of the file `fd`, which stays the caller's, into a shared memory region. */
+  shmemMap(mapping: ShmemMapping, fd: number): Promise<void>;
+  /** Takes back one whole earlier mapping. */
+  shmemUnmap(mapping: ShmemMapping): Promise<void>;
+  /** Offers a doorbell page for a vring, its descriptor borrowed; undefined takes it back. */
+  hostNotifier(queue: number, area: NotifierArea | undefined): Promise<void>;
+}
+
+/** What a device may do to the session it is connected through. Lives as long as the daemon; with
+ *  no session, or none that has what is asked, requests are refused and nothing breaks. */
 export interface DeviceHost {
-  /** Tells the driver that config space changed (vhost-user: CONFIG_CHANGE_MSG); a no-op before
-   *  the front-end gave us its channel. */
+  /** `backend.configChanged()` that waits for nothing and is a no-op without a channel. */
   configChanged(): void;
   /** Hands a message to the data half in every worker, in order; resolves when all took it. */
   tellHandlers(message: unknown): Promise<void>;
+  readonly backend: BackendRequests;
+}
+
+/** What the control half may know of guest memory: no address and no pointer. */
+export interface MemoryUpdate {
+  readonly regionCount: number;
 }
 
 export interface VirtioDevice {
@@ -31,9 +88,10 @@ export interface VirtioDevice {
   /** VIRTIO 1.3 §5: device type. */
   readonly virtioId: number;
 
-  /** Virtqueues the device has; GET_QUEUE_NUM answers it. */
+  /** Virtqueues the device has, 1 to 256, the same at every call; GET_QUEUE_NUM answers it. */
   numQueues(): number;
-  /** Largest ring a driver may set up, a power of two <= 32768. */
+  /** Largest ring a driver may set up, in descriptors: a power of two <= 32768 (VIRTIO 1.3 §2.7);
+   *  SET_VRING_NUM beyond it is refused. */
   maxQueueSize(): number;
   /** Virtio feature bits offered, the ring's included. VHOST_USER_F_PROTOCOL_FEATURES is added. */
   features(): bigint;
@@ -41,16 +99,64 @@ export interface VirtioDevice {
   protocolFeatures(): bigint;
   dataHalf(): DataHalf;
 
-  /** The driver's choice, a subset of `features()`; may come again, also while rings run. */
+  /** The driver's choice, a subset of `features()`; may come again, also while rings run. Default:
+   *  not told. Throws FEATURE_DEPENDENCY, FEATURE_REQUIRED, … to refuse; the former choice stays. */
   ackedFeatures?(features: bigint): Promise<void>;
-  /** Config space bytes [offset, offset + size); shorter where it ends, the rest reads as zero. */
-  getConfig?(offset: number, size: number): Uint8Array;
-  /** Throws to refuse (a read-only field, a bad value). */
-  setConfig?(offset: number, bytes: Uint8Array, reason: ConfigWriteReason): Promise<void>;
-  /** Back to the state after start-up: the driver or the connection is gone. Rings are stopped. */
+  /** Whether the driver took VIRTIO_F_RING_EVENT_IDX (VIRTIO 1.3 §2.7.7), after each SET_FEATURES.
+   *  Rings follow it by themselves; this is for a device that tunes by it. Default: not told. */
+  setEventIdx?(enabled: boolean): void;
+  /** Back to the state after start-up: the driver or the connection is gone. Rings are stopped.
+   *  Default: nothing to forget. */
   resetDevice?(): Promise<void>;
-  /** One mask of queue indices for each worker; queues in no mask go to worker 0. */
+
+  /** Config space bytes [offset, offset + size), little-endian fields; shorter where it ends, the
+   *  rest reads as zero. Default: no config space, all zero. */
+  getConfig?(offset: number, size: number): Uint8Array;
+  /** A write to config space. Throws CONFIG_READ_ONLY or PAYLOAD_VALUE to refuse; by default every
+   *  write is. 'migration' may also set what the driver may not. */
+  setConfig?(offset: number, bytes: Uint8Array, reason: ConfigWriteReason): Promise<void>;
+
+  /** Guest memory was changed (SET_MEM_TABLE, ADD_MEM_REG, REM_MEM_REG); every worker uses the new
+   *  one already and nothing uses the old one. Default: not told. */
+  updateMemory?(memory: MemoryUpdate): void;
+  /** The front-end gave its channel (SET_BACKEND_REQ_FD): `DeviceHost.backend` reaches it from now
+   *  to the end of the session. Default: not told. */
+  backendChannelOpened?(): void;
+
+  /** One mask of queue indices for each worker; queues in no mask go to worker 0. Default: dealt
+   *  one after another. */
   queuesPerThread?(workers: number): bigint[];
+  /** A descriptor, the device's, that ends a worker when it becomes readable (an eventfd as a
+   *  rule); asked once for each worker. A worker that ends takes the daemon with it: rings are
+   *  drained, `Daemon.run` resolves. Default: none, the daemon ends by `stop()`. */
+  exitEvent?(worker: number): number | undefined;
+
+  /** The descriptor of the object of that UUID (16 bytes, RFC 4122 order), borrowed by the
+   *  framework, which duplicates it; undefined: there is none. Default: no objects
+   *  (vhost-user: GET_SHARED_OBJECT). */
+  getSharedObject?(uuid: Uint8Array): number | undefined;
+  /** The socket a GPU device talks to its display on, from now on the device's
+   *  (vhost-user: GPU_SET_SOCKET). Default: UNSUPPORTED. */
+  setGpuSocket?(fd: number): void;
+  /** Writes the whole internal state to `fd`, or reads it from there, to the end of the file. The
+   *  device owns `fd` until the promise settles, then the framework closes it. The reply does not
+   *  wait for it, so I/O must be asynchronous. All rings are stopped. Default: UNSUPPORTED
+   *  (vhost-user: SET_DEVICE_STATE_FD). */
+  setDeviceState?(direction: DeviceStateDirection, fd: number): Promise<void>;
+  /** Called after the transfer ended well; throws when what came can't be used. The front-end
+   *  learns that it failed, not why. Default: a transfer that ended well is good
+   *  (vhost-user: CHECK_DEVICE_STATE). */
+  checkDeviceState?(): Promise<void>;
+  /** Sizes in bytes of the device's shared memory regions, by shmid; 0n for an unused id. Default:
+   *  none (vhost-user: GET_SHMEM_CONFIG, VIRTIO 1.3 §2.10). */
+  getShmemConfig?(): readonly bigint[];
+  /** After a migration: broadcast a RARP for this MAC (6 bytes). Default: UNSUPPORTED
+   *  (vhost-user: SEND_RARP). */
+  sendRarp?(mac: Uint8Array): Promise<void>;
+  /** The MTU the front-end was configured with, in bytes; throws PAYLOAD_VALUE to refuse. Default:
+   *  UNSUPPORTED (vhost-user: NET_SET_MTU). */
+  setMtu?(mtu: number): Promise<void>;
+
   /** Called once, before any session. */
   attach?(host: DeviceHost): void;
   /** Whoever made the device calls it, after the daemon has ended. */
@@ -67,6 +173,14 @@ export interface HandlerContext {
   copyOut(chain: number, offset: number, to: Uint8Array, bytes: number): number;
   /** Copies into the writable part of a chain in flight; the bytes copied. */
   copyIn(chain: number, offset: number, from: Uint8Array, bytes: number): number;
+  /**
+   * Calls `QueueHandler.event` with `token` (0 .. 2^24 - 1, unused until now) whenever `fd` becomes
+   * readable; edge-triggered, so read it to the end. The descriptor stays the device's: `unwatch`
+   * before closing it. Throws for one that can't be polled (a regular file), and beyond 1024.
+   */
+  watch(fd: number, token: number): void;
+  /** Ends what `watch` began; unknown tokens are ignored. */
+  unwatch(token: number): void;
 }
 
 /** Decides what to do with requests. Called on the worker's thread, never concurrently; blocks
@@ -76,7 +190,17 @@ export interface QueueHandler {
   requests(batch: Batch): void;
   /** A command that failed, or asked to be told: result is 0 or -errno. */
   completion(chain: number, tag: number, result: number): void;
+  /** A watched descriptor became readable, or hung up: then it is no longer watched. */
+  event?(token: number, hungUp: boolean): void;
+  /** What `DeviceHost.tellHandlers` was given, cloned. */
   message?(message: unknown): void;
+  /** A vring stops, or memory changes under it: no more requests of this queue come for now, and
+   *  whoever waits does so until every chain of it is completed. A device that keeps chains for
+   *  later (receive buffers) completes them here; what is at work ends by itself. */
+  drain?(queue: number): void;
+  /** Guest memory was changed while vrings run; nothing was in flight on this worker. */
+  memoryUpdated?(): void;
+  /** The worker ends; nothing is in flight. */
   close?(): void;
 }
 

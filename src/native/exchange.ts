@@ -57,6 +57,8 @@ export const NO_CHAIN = 0xffffffff;
 
 export const EVENT_QUEUE_BROKEN = 1;
 export const EVENT_KICK_LOST = 2;
+/** EVENT_QUEUE holds the token of a descriptor of the device's, EVENT_DETAIL 1 when it hung up. */
+export const EVENT_READABLE = 3;
 
 // What turn() returns.
 export const TURN_COUNT_MASK = 0x3ff;

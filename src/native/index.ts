@@ -49,6 +49,8 @@ export interface DataPlane {
   changeMemory(memory: MemoryId): number;
   copyOut(chain: number, offset: number, to: Uint8Array, at: number, bytes: number): number;
   copyIn(chain: number, offset: number, from: Uint8Array, at: number, bytes: number): number;
+  watch(fd: number, token: number): number;
+  unwatch(token: number): void;
   giveUp(queue: number): void;
   requestCount(queue: number): number;
   callCount(queue: number): number;

@@ -1,6 +1,9 @@
-// The test kit, public: a front-end, a blk driver, the daemon as a process.
+// The test kit, public: a front-end, drivers, any device under test, the daemon as a process.
 
 export * from './blk-driver.js';
+export * from './chain-driver.js';
 export * from './daemon-process.js';
+export * from './device-contract.js';
 export * from './run-embedded-demo.js';
+export * from './test-device.js';
 export * from './test-frontend.js';

@@ -15,6 +15,8 @@ import { check, native, READABLE, type Watcher } from '../native/index.js';
 
 export interface TestFrontendOptions {
   readonly socket: string;
+  /** A connection that was accepted, when the back-end is the one that connects. */
+  readonly connectionFd?: number;
   readonly queues?: number;
   readonly queueSize?: number;
   /** First index of every ring; odd on purpose, so that indices wrap in ordinary tests. */
@@ -87,7 +89,10 @@ export class TestFrontend {
 
   constructor(options: TestFrontendOptions) {
     this.#options = options;
-    this.frontend = VhostUserFrontend.connect(options.socket);
+    this.frontend =
+      options.connectionFd === undefined
+        ? VhostUserFrontend.connect(options.socket)
+        : new VhostUserFrontend(options.connectionFd);
     this.memory = new SharedMemory({
       sizeBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
       ...(options.memoryFd === undefined ? {} : { fd: options.memoryFd }),

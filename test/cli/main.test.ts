@@ -21,11 +21,11 @@ for (const words of [['--version'], ['-V'], ['blk', '--version'], ['blk', '-V']]
 }
 
 const REFUSED: readonly (readonly [string, string])[] = [
-  ['nonsense', 'unknown command: nonsense; known: blk'],
+  ['nonsense', 'unknown command: nonsense; known: blk, run'],
   ['bkl', 'unknown command: bkl; did you mean blk?'],
-  ['toString', 'unknown command: toString; known: blk'],
-  ['a\nb', 'unknown command: a\\nb; known: blk'],
-  ['--socket', 'flag before the command: --socket; known: blk'],
+  ['toString', 'unknown command: toString; known: blk, run'],
+  ['a\nb', 'unknown command: a\\nb; known: blk, run'],
+  ['--socket', 'flag before the command: --socket; known: blk, run'],
 ];
 
 for (const [word, says] of REFUSED) {

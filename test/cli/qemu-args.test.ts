@@ -7,6 +7,11 @@ t.test('a comma in a path is doubled, for QEMU ends an option at one', async (t)
   t.ok(qemuArgs({ ...DEVICE, socket: '/a,b' }).includes('socket,id=vhost0,path=/a,,b'));
 });
 
+t.test('QEMU listens where we connect', async (t) => {
+  const args = qemuArgs({ ...DEVICE, socket: '/s', client: true });
+  t.ok(args.includes('socket,id=vhost0,path=/s,server=on'));
+});
+
 t.test('the memory is shared and belongs to the machine', async (t) => {
   const args = qemuArgs({ ...DEVICE, socket: '/s' }).join(' ');
   t.match(args, /memory-backend-memfd,id=mem0,size=1G,share=on -numa node,memdev=mem0/);

@@ -1,4 +1,4 @@
-// Sockets that can't be had, and the ends of a daemon: signals, --once, a connection that is over.
+// CS-025 to CS-027, LF-002: sockets that can't be had, and the ends of a daemon: signals, --once, a connection that is over.
 
 import {
   existsSync,
@@ -43,17 +43,17 @@ writeFileSync(at('file'), 'precious');
 mkdirSync(at('folder'));
 symlinkSync(deadSocket('dead'), at('link'));
 
-/** Title, path, what the line must say. */
-const REFUSED: readonly (readonly [string, string, RegExp])[] = [
-  ['plain file', at('file'), /file exists and is no socket/],
-  ['directory', at('folder'), /folder exists and is no socket/],
-  ['symbolic link to a dead socket', at('link'), /link exists and is no socket/],
-  ['108 bytes', at('x'.repeat(108 - directory.length - 1)), /longer than 107 bytes/],
-  ['no such directory', at('no/s'), /the directory of .*no\/s does not exist/],
+/** Id, title, path, what the line must say. */
+const REFUSED: readonly (readonly [string, string, string, RegExp])[] = [
+  ['CS-025', 'plain file', at('file'), /file exists and is no socket/],
+  ['CS-025', 'directory', at('folder'), /folder exists and is no socket/],
+  ['CS-025', 'symbolic link to a dead socket', at('link'), /link exists and is no socket/],
+  ['CS-026', '108 bytes', at('x'.repeat(108 - directory.length - 1)), /longer than 107 bytes/],
+  ['CS-025', 'no such directory', at('no/s'), /the directory of .*no\/s does not exist/],
 ];
 
-for (const [title, path, says] of REFUSED) {
-  t.test(`socket refused: ${title}`, async (t) => {
+for (const [id, title, path, says] of REFUSED) {
+  t.test(`${id}: socket refused: ${title}`, async (t) => {
     const { code, stderr } = await run(blk(path));
     t.match(stderr, says);
     t.match(stderr, /^vhost-ts blk: [^\n]+; choose another --socket\n$/, 'one line');
@@ -61,13 +61,13 @@ for (const [title, path, says] of REFUSED) {
   });
 }
 
-t.test('what was refused is as it was', async (t) => {
+t.test('CS-025: what was refused is as it was', async (t) => {
   t.equal(readFileSync(at('file'), 'utf8'), 'precious');
   t.ok(lstatSync(at('folder')).isDirectory());
   t.ok(lstatSync(at('link')).isSymbolicLink());
 });
 
-t.test('a path of 107 bytes', async (t) => {
+t.test('CS-026: a path of 107 bytes', async (t) => {
   const path = at('x'.repeat(107 - directory.length - 1));
   const { child, outcome } = await startListening(blk(path));
   t.ok(existsSync(path));
@@ -83,7 +83,7 @@ t.test('a directory that may not be written', { skip: notRootSkip }, async (t) =
   t.equal(code, 77);
 });
 
-t.test('a live socket stays whose it is', async (t) => {
+t.test('CS-025: a live socket stays whose it is', async (t) => {
   const path = at('live');
   const { child, outcome } = await startListening(blk(path));
   const other = imageFile(directory, 'other', 1 << 20);
@@ -95,7 +95,7 @@ t.test('a live socket stays whose it is', async (t) => {
   t.equal((await outcome).code, 0);
 });
 
-t.test('a dead socket is replaced', async (t) => {
+t.test('CS-025: a dead socket is replaced', async (t) => {
   const path = deadSocket('stale');
   const { child, outcome } = await startListening(blk(path));
   (await connectTo(path)).destroy();
@@ -104,7 +104,7 @@ t.test('a dead socket is replaced', async (t) => {
 });
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  t.test(`${signal} ends with 0 and takes the socket away`, async (t) => {
+  t.test(`LF-002: ${signal} ends with 0 and takes the socket away`, async (t) => {
     const path = at(signal);
     const { child, outcome } = await startListening(blk(path));
     const frontEnd = await connectTo(path);
@@ -169,7 +169,7 @@ t.test('--fd takes a connected socket and ends with it', async (t) => {
   t.equal((await outcome).code, 0);
 });
 
-t.test('--fd that is no socket', async (t) => {
+t.test('CS-027: --fd that is no socket', async (t) => {
   for (const fd of ['0', '77']) {
     const { code, stderr } = await run(['blk', '--fd', fd, '--image', image]);
     t.equal(stderr, `vhost-ts blk: descriptor ${fd} is no socket; give --fd a UNIX socket\n`);

@@ -41,6 +41,7 @@ const USAGE: readonly (readonly [string, readonly string[], RegExp])[] = [
   ['log level', [...GOOD, '--log-level', 'loud'], /--log-level=loud.*error, warn, info, debug/],
   ['log format', [...GOOD, '--log-format', 'xml'], /--log-format=xml.*auto, json, text, journal/],
   ['negative fd', ['--fd', '-1', '--image', image], /--fd/],
+  ['client and fd', ['--fd', '3', '--client', '--image', image], /--client needs --socket PATH/],
   ['QEMU flags of an fd', ['--fd', '3', '--print-qemu-args'], /--print-qemu-args needs --socket/],
 ];
 

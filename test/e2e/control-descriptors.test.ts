@@ -215,3 +215,56 @@ t.test('CS-034: no descriptors left', async (t) => {
     await checkHealthy(t, scene, 'CS-034');
   });
 });
+
+/** SET_VRING_CALL of vring 0 with what argv says as control data, then GET_FEATURES; prints how many
+ *  bytes come back. Node can send one block only. */
+const SEND = `
+import array, os, socket, struct, sys
+peer = socket.socket(socket.AF_UNIX)
+peer.connect(sys.argv[1])
+peer.settimeout(10)
+fds = [os.eventfd(0) for _ in range(3)]
+rights = lambda *fds: (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
+credentials = (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, struct.pack("3i", os.getpid(), os.getuid(), os.getgid()))
+control = {
+  "one": [rights(fds[0])],
+  "credentials": [rights(fds[0]), credentials],
+  "credentials first": [credentials, rights(fds[0])],
+  "an empty block": [rights(), rights(fds[0])],
+  "two": [rights(fds[0]), rights(fds[1])],
+  "three and credentials": [rights(fds[0]), credentials, rights(fds[1]), rights(fds[2])],
+}[sys.argv[2]]
+message = struct.pack("=3IQ", 13, 1, 8, 0)
+peer.sendmsg([message], control)
+got = b""
+try:
+  peer.send(struct.pack("=3I", 1, 1, 0))
+  while len(got) < 20:
+    part = peer.recv(64)
+    if not part: break
+    got += part
+except ConnectionError: pass
+print(len(got))
+`;
+
+/** Control data, and whether the session goes on. */
+const CONTROL_DATA = [
+  ['one', true],
+  ['credentials', true],
+  ['credentials first', true],
+  ['an empty block', true],
+  ['two', false],
+  ['three and credentials', false],
+] as const;
+
+t.test('CS-043: several blocks of control data', async (t) => {
+  await withDaemon(t, [], async (scene) => {
+    for (const [what, goesOn] of CONTROL_DATA) {
+      const words = ['-c', SEND, scene.daemon.socket, what];
+      const { stdout } = spawnSync('python3', words, { encoding: 'utf8' });
+      t.equal(stdout, goesOn ? '20\n' : '0\n', `CS-043: ${what}`);
+      await checkClean(t, scene, `CS-043: ${what}`);
+    }
+    await checkHealthy(t, scene, 'CS-043');
+  });
+});

@@ -1,6 +1,8 @@
 // CS rows of the memory table and the set-up of vrings.
 
-import { ftruncateSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import t from 'tap';
 import {
   encodeFrontendRequest,
@@ -362,10 +364,14 @@ t.test('vrings that stop, start and change', async (t) => {
     await checkClean(t, scene, 'CS-113..119');
 
     const toggled = await scene.start();
-    for (let i = 0; i < 200; i++) {
+    const mark = toggled.memory.mark();
+    for (let i = 0; i < 2000; i++) {
       await toggled.frontend.setVringEnable(0, i % 2 === 1);
-      if (i % 40 === 0) {
+      if (i % 40 === 1) {
+        toggled.queue(0).ring.takeUsed();
+        toggled.memory.reset(mark);
         postWrites(toggled, 4);
+        await drained(toggled);
       }
     }
     t.ok(await drained(toggled), 'CS-116: toggled under load, nothing lost');
@@ -378,5 +384,40 @@ t.test('vrings that stop, start and change', async (t) => {
     }
     numbers.close();
     await checkHealthy(t, scene, 'CS-104');
+  });
+});
+
+const SEALED_BYTES = 64 << 10;
+/** Node has no way to seal a file. */
+const SEAL = `
+import fcntl, os, sys
+fd = os.memfd_create("sealed", os.MFD_ALLOW_SEALING)
+os.truncate(fd, ${SEALED_BYTES})
+fcntl.fcntl(fd, fcntl.F_ADD_SEALS, int(sys.argv[1]))
+print(fd, flush=True)
+sys.stdin.read()
+`;
+/** Bits of F_ADD_SEALS: no writes at all, none by mappings to come. */
+const SEALS = { F_SEAL_WRITE: 8, F_SEAL_FUTURE_WRITE: 16 };
+
+t.test('CS-108: memory sealed against writing', async (t) => {
+  await withDaemon(t, [], async (scene) => {
+    for (const [name, seal] of Object.entries(SEALS)) {
+      const child = spawn('python3', ['-c', SEAL, `${seal}`], { stdio: 'pipe' });
+      const [said] = (await once(child.stdout, 'data')) as [Buffer];
+      const fd = openSync(`/proc/${child.pid}/fd/${Number(said)}`, 'r+');
+      const frontend = scene.connect({ memoryBytes: SEALED_BYTES });
+      await frontend.negotiate();
+      const answer = await outcome(frontend.frontend.setMemTable([frontend.memory.region], [fd]));
+      t.equal(answer, 'NACK', `${name}: a used ring could not be written`);
+      await frontend.startQueues();
+      postWrites(frontend, 1);
+      t.ok(await drained(frontend), `${name}: the former memory still serves`);
+      frontend.close();
+      closeSync(fd);
+      child.stdin.end();
+      await checkClean(t, scene, `CS-108: ${name}`);
+    }
+    await checkHealthy(t, scene, 'CS-108');
   });
 });

@@ -1,6 +1,7 @@
 // VhostDevice and VhostUserFrontend against our own daemon: the life cycle of QEMU's vhost device.
 
 import { truncateSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { SharedMemory, VhostDevice, VhostUserFrontend } from '../../src/core/frontend/index.js';
 import {
@@ -8,9 +9,10 @@ import {
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
 } from '../../src/core/protocol/index.js';
 import { native } from '../../src/native/index.js';
-import { BlkDriver, signalled } from '../../src/testing/index.js';
+import { BlkDriver, DaemonProcess, signalled } from '../../src/testing/index.js';
 import { DeviceRig } from '../support/device-rig.js';
-import { IMAGE_BYTES, withDaemon } from './support.js';
+import { temporaryDirectory } from '../support/resources.js';
+import { IMAGE_BYTES, makeFile, withDaemon } from './support.js';
 
 const FLUSH = 1n << 9n;
 const CAPACITY_BYTES = 8;
@@ -152,14 +154,17 @@ t.test('calls that overlap keep their order and their replies', async (t) => {
 });
 
 t.test('a back-end that dies: memory says where to go on', async (t) => {
-  await withDaemon(t, [], async ({ daemon }) => {
-    const rig = await DeviceRig.connect({ socket: daemon.socket });
-    await rig.start();
-    await new BlkDriver(rig).write(0, pattern(512, 2));
-    daemon.signal('SIGKILL');
-    await daemon.exited;
-    await t.rejects(rig.device.stop(), { code: 'PEER_CLOSED' });
-    t.equal(rig.device.queues[0]?.base, rig.rings[0]?.usedIndex);
-    rig.close();
-  });
+  const directory = temporaryDirectory(t);
+  const image = join(directory, 'disk.img');
+  makeFile(image, IMAGE_BYTES);
+  const daemon = await DaemonProcess.blk(join(directory, 's'), ['--image', image]);
+  t.teardown(() => daemon.stop());
+  const rig = await DeviceRig.connect({ socket: daemon.socket });
+  await rig.start();
+  await new BlkDriver(rig).write(0, pattern(512, 2));
+  daemon.signal('SIGKILL');
+  await daemon.exited;
+  await t.rejects(rig.device.stop(), { code: 'PEER_CLOSED' });
+  t.equal(rig.device.queues[0]?.base, rig.rings[0]?.usedIndex);
+  rig.close();
 });

@@ -2,7 +2,11 @@
 
 import t from 'tap';
 
-import { type MemoryRegion, VIRTIO_F_RING_EVENT_IDX } from '../../src/core/protocol/index.js';
+import {
+  type MemoryRegion,
+  VIRTIO_F_RING_EVENT_IDX,
+  VIRTIO_F_RING_INDIRECT_DESC,
+} from '../../src/core/protocol/index.js';
 import { native } from '../../src/native/index.js';
 import {
   BLK_IN,
@@ -212,7 +216,7 @@ function halves({ memory }: TestFrontend, at: number): MemoryRegion[] {
   ];
 }
 
-t.test('a table and a buffer over two regions', async (t) => {
+t.test('trap 20: a table and a buffer over two regions', async (t) => {
   const AT = 2 << 20;
   await withDaemon(t, [], async (scene) => {
     const frontend = scene.connect();
@@ -227,13 +231,18 @@ t.test('a table and a buffer over two regions', async (t) => {
     raw.table([raw.header, 16, N, 1], [cut - 256n, 512, N, 2], [raw.status, 1, W]).offer(0);
     t.ok(await drained(frontend), 'RG-032: a buffer over two regions');
     t.equal(raw.statusByte, 0, 'RG-032: status');
-    const shift = AT - 24 - raw.page;
-    raw
-      .indirect(raw.good(), shift)
-      .table([cut - 24n, 48, I])
-      .offer(0);
-    t.ok(await drained(frontend), 'RG-018: a table over two regions');
-    t.equal(raw.statusByte, 0, 'RG-018: status');
+    // Cut between and within the entries of the table, at every byte (trap 20).
+    for (let before = 1; before < 48; before++) {
+      const shift = AT - before - raw.page;
+      raw
+        .indirect(raw.good(), shift)
+        .table([cut - BigInt(before), 48, I])
+        .offer(0);
+      t.ok(await drained(frontend), `RG-018: a table cut after ${before} bytes`);
+      t.equal(raw.statusByte, 0, 'RG-018: status');
+      raw.ring.takeUsed();
+      frontend.memory.bytes[Number(raw.status - memory.guestBase)] = STATUS_UNWRITTEN;
+    }
     t.equal(errors(frontend.queue(0)), 0, 'no error');
     frontend.close();
     await checkHealthy(t, scene, 'RG-018, RG-032');
@@ -256,6 +265,44 @@ t.test('RG-031: a buffer over a hole', async (t) => {
     t.ok(await frontend.queue(0).signalled(frontend.queue(0).errFd, 2000), 'the queue stops');
     frontend.close();
     await checkHealthy(t, scene, 'RG-031');
+  });
+});
+
+t.test('CS-060: indirect descriptors that were not negotiated', async (t) => {
+  await withDaemon(t, [], async (scene) => {
+    const frontend = await scene.start({ withoutFeatures: VIRTIO_F_RING_INDIRECT_DESC });
+    const raw = new RawChains(frontend);
+    raw.indirect(raw.good()).table([raw.at(), 48, I]).offer(0);
+    t.ok(await drained(frontend), 'are taken all the same, as SPDK does');
+    t.equal(raw.statusByte, 0);
+    frontend.close();
+    await checkHealthy(t, scene, 'CS-060');
+  });
+});
+
+t.test('CS-042: the call descriptor replaced with requests in flight', async (t) => {
+  const ROUNDS = 200;
+  await withDaemon(t, [], async (scene) => {
+    const frontend = await scene.start();
+    const queue = frontend.queue(0);
+    const mark = frontend.memory.mark();
+    // Closed at once after each: were its number used again, something else would be written to.
+    let silent = 0;
+    for (let i = 0; i < ROUNDS; i++) {
+      frontend.memory.reset(mark);
+      postWrites(frontend, 8);
+      const call = native.eventfdCreate(0);
+      await frontend.frontend.setVringCall(0, call);
+      const served = await drained(frontend);
+      silent += served && native.eventfdRead(call) > 0 ? 0 : 1;
+      native.fdClose(call);
+      queue.ring.takeUsed();
+    }
+    t.equal(silent, 0, 'each of them is signalled, at least for being set');
+    await frontend.frontend.setVringCall(0, queue.callFd);
+    t.ok(await roundTrip(new BlkDriver(frontend), {}, 4096), 'and the last one serves');
+    frontend.close();
+    await checkHealthy(t, scene, 'CS-042');
   });
 });
 

@@ -52,7 +52,7 @@ t.test('CS-016: slow front-ends are sent away', async (t) => {
     engine: 'threads',
     pollUs: 0,
     once: false,
-    firstMessageTimeoutMs: LIMIT_MS,
+    handshakeTimeoutMs: LIMIT_MS,
     messageTimeoutMs: LIMIT_MS,
   });
   const served = daemon.run();

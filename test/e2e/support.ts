@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Test } from 'tap';
+import tap, { type Test } from 'tap';
 import type { RawMessage } from '../../src/core/connection/connection.js';
 import type { VhostUserFrontend } from '../../src/core/frontend/index.js';
 import {
@@ -56,12 +56,41 @@ export interface Scene {
   start(options?: Partial<TestFrontendOptions>): Promise<TestFrontend>;
 }
 
-/** Runs `test` against a daemon of its own that has already served a session. */
+interface SharedScene extends Scene {
+  end(): Promise<void>;
+}
+
+/** Daemons of this file by their flags: a start takes longer than most tests. */
+const shared = new Map<string, SharedScene>();
+tap.teardown(async () => {
+  await Promise.all([...shared.values()].map((scene) => scene.end()));
+});
+
+/** Runs `test` against a daemon that has already served a session, and whose other tests have left it
+ *  healthy. A test that fails takes its daemon along. */
 export async function withDaemon(
   t: Test,
   args: readonly string[],
   test: (scene: Scene) => Promise<void>,
 ): Promise<void> {
+  const key = args.join(' ');
+  const scene = shared.get(key) ?? (await openScene(args));
+  shared.set(key, scene);
+  let fine = false;
+  try {
+    await test(scene);
+    await checkClean(t, scene, 'at the end');
+    fine = t.passing();
+  } finally {
+    if (!fine) {
+      shared.delete(key);
+      await scene.end();
+    }
+  }
+  t.notMatch(scene.daemon.stderr, /internal error|session failed|"level":50/, 'no error of ours');
+}
+
+async function openScene(args: readonly string[]): Promise<SharedScene> {
   const directory = mkdtempSync(join(tmpdir(), 'vh-'));
   const image = join(directory, 'disk.img');
   makeFile(image, IMAGE_BYTES);
@@ -77,16 +106,19 @@ export async function withDaemon(
     await frontend.startQueues();
     return frontend;
   };
-  try {
-    await writeAndRead(await start());
-    const baseline = await steady(daemon);
-    await test({ daemon, directory, image, baseline, connect, start });
-  } finally {
+  const end = async () => {
     await daemon.stop();
     process.removeListener('exit', killNow);
     rmSync(directory, { recursive: true });
+  };
+  try {
+    await writeAndRead(await start());
+    const baseline = await steady(daemon);
+    return { daemon, directory, image, baseline, connect, start, end };
+  } catch (error) {
+    await end();
+    throw error;
   }
-  t.notMatch(daemon.stderr, /internal error|session failed|"level":50/, 'no error of our own');
 }
 
 export function makeFile(path: string, bytes: number): void {

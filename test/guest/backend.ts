@@ -23,6 +23,8 @@ export interface BackendOptions {
   readonly cache?: 'writeback' | 'writethrough' | 'none';
   readonly aio?: 'io_uring' | 'threads';
   readonly logLevel?: string;
+  /** The front-end listens, vhost-ts connects. */
+  readonly client?: boolean;
 }
 
 const READY_LIMIT_MS = 15_000;
@@ -54,8 +56,11 @@ function vhostTsCommand(options: BackendOptions): [string, string[]] {
   ];
   const given = flags.flatMap(([flag, value]) => (value === undefined ? [] : [flag, `${value}`]));
   const bin = join(checkoutDir(), 'bin', 'vhost-ts.js');
-  const readOnly = options.readOnly ? ['--read-only'] : [];
-  return ['env', plainNode(bin, ['blk', ...given, ...readOnly])];
+  const switches = [
+    ...(options.readOnly ? ['--read-only'] : []),
+    ...(options.client ? ['--client'] : []),
+  ];
+  return ['env', plainNode(bin, ['blk', ...given, ...switches])];
 }
 
 function storageDaemonCommand(options: BackendOptions): [string, string[]] {
@@ -135,7 +140,7 @@ function connects(socketPath: string): Promise<boolean> {
   });
 }
 
-/** Resolves once the daemon accepts connections; rejects with what it said when it does not. */
+/** Resolves once the daemon accepts connections (or waits for a socket); rejects with what it said when it does not. */
 export async function startBackend(options: BackendOptions): Promise<Backend> {
   const [program, args] =
     options.kind === 'vhost-ts' ? vhostTsCommand(options) : storageDaemonCommand(options);
@@ -143,7 +148,8 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
   const backend = new Backend(child);
   const deadlineMs = performance.now() + READY_LIMIT_MS;
   while (backend.isRunning() && performance.now() < deadlineMs) {
-    if (await connects(options.socketPath)) return backend;
+    const waits = backend.output.some((line) => line.includes('"connecting"'));
+    if (options.client ? waits : await connects(options.socketPath)) return backend;
     await delay(READY_POLL_MS);
   }
   child.kill();

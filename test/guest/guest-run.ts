@@ -13,6 +13,8 @@ export interface GuestRunOptions {
   readonly backend: Backend;
   readonly socketPath: string;
   readonly numQueues: number;
+  /** QEMU listens on the socket and the daemon connects; User-mode Linux can't. */
+  readonly client?: boolean;
   readonly role: 'disk' | 'readonly';
   /** How often the guest starts again after formatting; each time it verifies everything. */
   readonly reboots?: number;
@@ -55,7 +57,8 @@ async function startMachine(options: GuestRunOptions): Promise<Machine> {
   };
   if (machine === 'uml') return startUml({ socketPath, parameters });
   const accelerator = await chooseAccelerator();
-  return startQemu({ socketPath, numQueues, parameters, accelerator });
+  const listens = options.client ?? false;
+  return startQemu({ socketPath, numQueues, listens, parameters, accelerator });
 }
 
 async function pauseBackend(

@@ -10,6 +10,8 @@ export type Accelerator = 'tcg' | 'kvm';
 export interface QemuOptions {
   /** Without a socket the guest has no disk. */
   readonly socketPath?: string;
+  /** QEMU listens on it and waits for the back-end. */
+  readonly listens?: boolean;
   readonly numQueues: number;
   /** key=value for the guest script, handed over on the kernel command line. */
   readonly parameters: Readonly<Record<string, string | number>>;
@@ -28,9 +30,10 @@ export function kernelCommandLine(parameters: QemuOptions['parameters']): string
     .join(' ');
 }
 
-function diskArguments(socketPath: string, numQueues: number): string[] {
+function diskArguments({ socketPath, listens, numQueues }: QemuOptions): string[] {
+  if (socketPath === undefined) return [];
   return [
-    ...['-chardev', `socket,id=disk,path=${socketPath}`],
+    ...['-chardev', `socket,id=disk,path=${socketPath}${listens ? ',server=on' : ''}`],
     ...['-device', `vhost-user-blk-pci,chardev=disk,num-queues=${numQueues}`],
   ];
 }
@@ -49,9 +52,7 @@ export function startQemu(options: QemuOptions): Machine {
       // Guest memory the back-end can map.
       ...['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
       ...['-numa', 'node,memdev=mem'],
-      ...(options.socketPath === undefined
-        ? []
-        : diskArguments(options.socketPath, options.numQueues)),
+      ...diskArguments(options),
       ...['-kernel', kernel.imagePath, '-initrd', buildInitramfs(kernel), '-append', append],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },

@@ -21,6 +21,8 @@ export interface Scenario {
   readonly pauseMs?: number;
   /** Afterwards a second daemon serves the image read-only to a second guest. */
   readonly thenReadOnly?: boolean;
+  /** The daemon connects, where machine and daemon can. */
+  readonly client?: boolean;
 }
 
 export interface ScenarioOutcome {
@@ -54,7 +56,8 @@ async function serve(
 ): Promise<Served> {
   const backend = await startBackend(options);
   const { socketPath, numQueues = 1 } = options;
-  const outcome = await runGuest({ ...run, backend, socketPath, numQueues });
+  const client = options.client ?? false;
+  const outcome = await runGuest({ ...run, backend, socketPath, numQueues, client });
   const problems = [...outcome.problems, ...(await stopAndJudge(backend))];
   return { outcome, problems, output: backend.output };
 }
@@ -64,7 +67,8 @@ export async function runScenario(scenario: Scenario): Promise<ScenarioOutcome> 
   try {
     const { machine, kind, numQueues, blockSizeBytes, serial, reboots, pauseMs } = scenario;
     const imagePath = join(dir, 'disk.img');
-    const common = { kind, imagePath, numQueues, blockSizeBytes, serial };
+    const client = scenario.client === true && machine === 'qemu' && kind === 'vhost-ts';
+    const common = { kind, imagePath, numQueues, blockSizeBytes, serial, client };
     createSparseImage(imagePath);
     const writable = await serve(
       { ...common, socketPath: join(dir, 'rw.sock') },

@@ -90,6 +90,7 @@ t.test('the constants are those of native code', async (t) => {
     ['kCommandTail', exchange.FLAG_TAIL],
     ['kTailLast', exchange.TAIL_LAST],
     ['kNoChain', exchange.NO_CHAIN],
+    ['kReadable', exchange.EVENT_READABLE],
     ['kRequestsMax', exchange.REQUESTS_MAX],
     ['kCommandsMax', exchange.COMMANDS_MAX],
     ['kCompletionsMax', exchange.COMPLETIONS_MAX],

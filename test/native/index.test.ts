@@ -102,6 +102,8 @@ const METHODS: Signatures = {
   changeMemory: ['u32'],
   copyOut: ['u32', 'u32', 'bytes', 'u32', 'u32'],
   copyIn: ['u32', 'u32', 'bytes', 'u32', 'u32'],
+  watch: ['fd', 'u32'],
+  unwatch: ['u32'],
   giveUp: ['queue'],
   requestCount: ['queue'],
   callCount: ['queue'],

@@ -46,6 +46,8 @@ export class BlkRig {
     this.handler = handlerFactory.create({
       commands: this.commands,
       addFile: () => {},
+      watch: () => {},
+      unwatch: () => {},
       copyOut: (chain, offset, to, bytes) => {
         const from = this.#readable.get(chain)?.subarray(offset, offset + bytes) ?? [];
         to.set(from);

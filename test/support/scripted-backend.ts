@@ -1,72 +1,110 @@
-// A back-end that answers what a test tells it to, at the other end of a VhostUserFrontend.
+// The other side for tests of the front-end: listens, remembers every message, answers what is due.
 
-import { Connection, type RawMessage } from '../../src/core/connection/connection.js';
-import { type ExchangeOptions, VhostUserFrontend } from '../../src/core/frontend/index.js';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { Connection } from '../../src/core/connection/connection.js';
+import { listenOnPath } from '../../src/core/daemon/listener.js';
 import {
   encodeReply,
   type FrontendRequestName,
-  frontendRequest,
+  frontendRequestById,
   payloadCodec,
+  type RequestRow,
+  replyIsDue,
+  VHOST_USER_F_PROTOCOL_FEATURES,
+  VHOST_USER_PROTOCOL_F_CONFIG,
+  VHOST_USER_PROTOCOL_F_REPLY_ACK,
+  VIRTIO_F_VERSION_1,
 } from '../../src/core/protocol/index.js';
-import { socketPair } from './resources.js';
+import { temporaryDirectory } from './resources.js';
 
-export const ALL_PROTOCOL_FEATURES = (1n << 23n) - 1n;
-
-export const u64 = (value: bigint): Uint8Array => payloadCodec('u64').encode(value);
-
-interface TearDown {
-  teardown(fn: () => void): unknown;
+export interface Heard {
+  readonly name: string;
+  readonly payload: Uint8Array;
+  readonly fds: number;
 }
 
-export interface Pair {
-  readonly frontend: VhostUserFrontend;
-  readonly peer: Connection;
+type Replies = Partial<Record<FrontendRequestName, Uint8Array>>;
+
+interface Offer {
+  readonly protocolFeatures?: bigint;
 }
 
-/** Both ends, everything negotiated unless said otherwise. */
-export function pair(
-  t: TearDown,
-  protocolFeatures = ALL_PROTOCOL_FEATURES,
-  options: ExchangeOptions = {},
-): Pair {
-  const [ours, theirs] = socketPair();
-  const frontend = new VhostUserFrontend(ours, options);
-  frontend.protocolFeatures = protocolFeatures;
-  const peer = new Connection(theirs);
-  t.teardown(() => {
-    frontend.close();
-    peer.close();
-  });
-  return { frontend, peer };
-}
+const u64 = (value: bigint) => payloadCodec('u64').encode(value);
 
-/** The next message, its descriptors closed. */
-export async function next(peer: Connection): Promise<RawMessage & { readonly fdCount: number }> {
-  const message = await peer.receive();
-  if (message === undefined) {
-    throw new Error('the front-end has closed');
+export class ScriptedBackend {
+  readonly path: string;
+  readonly messages: Heard[] = [];
+  readonly features = VIRTIO_F_VERSION_1 | VHOST_USER_F_PROTOCOL_FEATURES;
+  readonly #offered: bigint;
+  readonly #replies: Replies;
+  #protocolFeatures = 0n;
+
+  private constructor(path: string, replies: Replies, offered: bigint) {
+    this.path = path;
+    this.#replies = replies;
+    this.#offered = offered;
   }
-  const fdCount = message.fds.count;
-  message.fds.close();
-  return { ...message, fdCount };
-}
 
-/** Takes the next request, which must be `name`, and answers it; what it said. */
-export async function answer(
-  peer: Connection,
-  name: FrontendRequestName,
-  payload: Uint8Array = u64(0n),
-  fds: readonly number[] = [],
-): Promise<{ readonly hex: string; readonly fdCount: number; readonly flags: number }> {
-  const message = await next(peer);
-  const { id } = frontendRequest(name);
-  if (message.header.request !== id) {
-    throw new Error(`request ${message.header.request}, expected ${name}`);
+  /** Serves one front-end. `replies`: payloads that differ from the usual ones. */
+  static async listen(
+    t: Test,
+    replies: Replies = {},
+    { protocolFeatures }: Offer = {},
+  ): Promise<ScriptedBackend> {
+    const path = join(temporaryDirectory(t), 'b');
+    const usual = VHOST_USER_PROTOCOL_F_REPLY_ACK | VHOST_USER_PROTOCOL_F_CONFIG;
+    const backend = new ScriptedBackend(path, replies, protocolFeatures ?? usual);
+    const listener = listenOnPath(path);
+    const served = listener.accept().then((fd) => {
+      return fd === undefined ? undefined : backend.#serve(new Connection(fd));
+    });
+    t.teardown(async () => {
+      listener.close();
+      await served;
+    });
+    return backend;
   }
-  peer.send(encodeReply(id, payload), fds);
-  return {
-    hex: Buffer.from(message.payload).toString('hex'),
-    fdCount: message.fdCount,
-    flags: message.header.flags,
-  };
+
+  named(name: FrontendRequestName): Heard[] {
+    return this.messages.filter((message) => message.name === name);
+  }
+
+  async #serve(connection: Connection): Promise<void> {
+    for (;;) {
+      const message = await connection.receive().catch(() => undefined);
+      if (message === undefined) {
+        connection.close();
+        return;
+      }
+      const { header, payload, fds } = message;
+      const row = frontendRequestById(header.request) as unknown as RequestRow;
+      this.messages.push({ name: row.name, payload, fds: fds.count });
+      fds.close();
+      if (row.name === 'SET_PROTOCOL_FEATURES') {
+        this.#protocolFeatures = Buffer.from(payload).readBigUInt64LE();
+      }
+      if (replyIsDue(row, header.needReply, this.#protocolFeatures)) {
+        connection.send(encodeReply(header.request, this.#reply(row.name, payload)));
+      }
+    }
+  }
+
+  #reply(name: string, payload: Uint8Array): Uint8Array {
+    const scripted = this.#replies[name as FrontendRequestName];
+    if (scripted !== undefined) {
+      return scripted;
+    }
+    switch (name) {
+      case 'GET_FEATURES':
+        return u64(this.features);
+      case 'GET_PROTOCOL_FEATURES':
+        return u64(this.#offered);
+      case 'GET_VRING_BASE':
+      case 'GET_CONFIG':
+        return payload;
+      default:
+        return u64(0n);
+    }
+  }
 }

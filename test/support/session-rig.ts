@@ -2,7 +2,12 @@
 
 import type { Test } from 'tap';
 import { Connection, type ConnectionOptions } from '../../src/core/connection/connection.js';
-import type { ConfigWriteReason, DataHalf, VirtioDevice } from '../../src/core/device.js';
+import type {
+  ConfigWriteReason,
+  DataHalf,
+  MemoryUpdate,
+  VirtioDevice,
+} from '../../src/core/device.js';
 import type { Log } from '../../src/core/log.js';
 import {
   decodeHeader,
@@ -33,6 +38,8 @@ export class RecordingDevice implements VirtioDevice {
   readonly name = 'recording';
   readonly virtioId = 42;
   readonly calls: string[] = [];
+  /** What it is only told, apart: most tests ask for the calls that may refuse. */
+  readonly notices: string[] = [];
   readonly config = Uint8Array.from({ length: CONFIG_BYTES }, (_, i) => i + 1);
 
   numQueues(): number {
@@ -72,6 +79,18 @@ export class RecordingDevice implements VirtioDevice {
 
   async resetDevice(): Promise<void> {
     this.calls.push('reset');
+  }
+
+  setEventIdx(enabled: boolean): void {
+    this.notices.push(`event idx ${enabled}`);
+  }
+
+  updateMemory({ regionCount }: MemoryUpdate): void {
+    this.notices.push(`memory ${regionCount}`);
+  }
+
+  backendChannelOpened(): void {
+    this.notices.push('channel');
   }
 }
 

@@ -34,15 +34,12 @@ interface OutMessage {
 
 export interface ConnectionOptions {
   readonly messageTimeoutMs?: number;
-  /** Limit for the first message; none when left out. */
-  readonly firstMessageTimeoutMs?: number;
 }
 
 export class Connection {
   readonly #fd: number;
   readonly #watcher: Watcher;
   readonly #messageTimeoutMs: number;
-  #firstMessageTimeoutMs: number | undefined;
   /** When the message that has begun must be complete. */
   #messageEndMs: number | undefined;
   readonly #fdTable = new Int32Array(2 + FDS_MAX + 1);
@@ -57,7 +54,6 @@ export class Connection {
   constructor(fd: number, options: ConnectionOptions = {}) {
     this.#fd = fd;
     this.#messageTimeoutMs = options.messageTimeoutMs ?? MESSAGE_TIMEOUT_MS;
-    this.#firstMessageTimeoutMs = options.firstMessageTimeoutMs;
     this.#watcher = new native.Watcher(fd, (events) => this.#onReady(events));
   }
 
@@ -68,16 +64,15 @@ export class Connection {
     const fds = new FdBag();
     this.#messageEndMs = undefined;
     try {
-      const headerBytes = await this.#read(HEADER_BYTES, fds, this.#firstMessageTimeoutMs);
+      const headerBytes = await this.#read(HEADER_BYTES, fds);
       if (headerBytes === undefined) {
         fds.close();
         return undefined;
       }
-      this.#firstMessageTimeoutMs = undefined;
       const header = decodeHeader(headerBytes);
       checkRequestHeaderOrReply(header);
       const payload =
-        header.size === 0 ? new Uint8Array(0) : await this.#read(header.size, undefined, undefined);
+        header.size === 0 ? new Uint8Array(0) : await this.#read(header.size, undefined);
       if (payload === undefined) {
         throw new VhostUserError('TRUNCATED');
       }
@@ -136,11 +131,7 @@ export class Connection {
 
   /** Exactly `bytes`; undefined at an orderly end before the first one. Descriptors go into `fds`;
    *  with none to go into they are a fault (CS-005). */
-  async #read(
-    bytes: number,
-    fds: FdBag | undefined,
-    firstByteTimeoutMs: number | undefined,
-  ): Promise<Uint8Array | undefined> {
+  async #read(bytes: number, fds: FdBag | undefined): Promise<Uint8Array | undefined> {
     const buffer = new Uint8Array(bytes);
     let filled = 0;
     while (filled < bytes) {
@@ -163,11 +154,7 @@ export class Connection {
       if (error.code !== 'EAGAIN') {
         throw new VhostUserError('PEER_CLOSED', error.code);
       }
-      await this.#readable(
-        this.#messageEndMs === undefined
-          ? firstByteTimeoutMs
-          : Math.max(0, this.#messageEndMs - performance.now()),
-      );
+      await this.#readable();
     }
     return buffer;
   }
@@ -193,12 +180,14 @@ export class Connection {
     }
   }
 
-  async #readable(timeoutMs: number | undefined): Promise<void> {
+  /** Between two messages for ever, within one as long as it may take. */
+  async #readable(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#wakeReader = resolve;
       this.#watch();
-      if (timeoutMs !== undefined) {
+      if (this.#messageEndMs !== undefined) {
+        const timeoutMs = Math.max(0, this.#messageEndMs - performance.now());
         timer = setTimeout(() => this.fail(new VhostUserError('HANDSHAKE_TIMEOUT')), timeoutMs);
       }
     });

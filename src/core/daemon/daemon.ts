@@ -1,16 +1,18 @@
-// A device on a listener: workers started once, one session after another until told to stop.
+// A device and where its front-ends come from: workers started once, one session after another
+// until told to stop.
 
-import { native } from '../../native/index.js';
+import { native, READABLE, type Watcher } from '../../native/index.js';
 import { Connection } from '../connection/connection.js';
-import type { VirtioDevice } from '../device.js';
-import type { Log } from '../log.js';
+import type { BackendRequests, VirtioDevice } from '../device.js';
+import { type Log, rateLimited } from '../log.js';
+import { VhostUserError } from '../protocol/index.js';
 import { Session } from '../session/session.js';
 import type { IoEngineName } from '../worker/commands.js';
 import { WorkerPool } from '../worker/worker-pool.js';
 import type { Listener } from './listener.js';
 
-/** A front-end that connects and says nothing would keep others out (CS-016). */
-const FIRST_MESSAGE_TIMEOUT_MS = 30_000;
+/** A front-end that connects and stalls would keep others out (CS-016). */
+const HANDSHAKE_TIMEOUT_MS = 30_000;
 
 /** A front-end that comes back at once, or one behind a probe, may be accepted before we have read
  *  the end of the former connection: it is turned away only when that is still alive after this. */
@@ -25,20 +27,24 @@ export interface DaemonOptions {
   readonly pollUs: number;
   /** End after the first session that negotiated something. */
   readonly once: boolean;
-  readonly firstMessageTimeoutMs?: number;
+  /** From the connection to SET_OWNER or SET_FEATURES, where others may wait for the place. */
+  readonly handshakeTimeoutMs?: number;
   readonly messageTimeoutMs?: number;
 }
 
 export class Daemon {
   readonly #options: DaemonOptions;
   readonly #pool: WorkerPool;
+  readonly #turnedAway: Log['warn'];
   #session: Session | undefined;
   #stopping = false;
   #failure: Error | undefined;
+  readonly #exits: Watcher[] = [];
 
   constructor(options: DaemonOptions) {
     this.#options = options;
     const { device, workers, engine, pollUs, log } = options;
+    this.#turnedAway = rateLimited((fields, message) => log.warn(fields, message));
     this.#pool = new WorkerPool(
       {
         queuesPerThread: device.queuesPerThread?.(workers) ?? roundRobin(device, workers),
@@ -56,7 +62,12 @@ export class Daemon {
     device.attach?.({
       configChanged: () => this.#session?.backendChannel?.configChanged(),
       tellHandlers: (message) => this.#pool.tellHandlers(message),
+      backend: {
+        ...NO_BACKEND_REQUESTS,
+        configChanged: async () => this.#session?.backendChannel?.configChanged(),
+      },
     });
+    this.#watchExits();
   }
 
   /** Serves until stop(), the end of the listener, or a failure of our own, which rejects. */
@@ -66,17 +77,26 @@ export class Daemon {
       (engine) => log.info({ engine, workers: this.#options.workers }, 'workers run'),
       () => {},
     );
-    let next = listener.accept();
-    for (let fd = await next; fd !== undefined; fd = await next) {
-      next = listener.accept();
+    let next: Promise<number | undefined> | undefined;
+    for (;;) {
+      const fd = await (next ?? listener.accept());
+      next = undefined;
+      if (fd === undefined) {
+        break;
+      }
       const served = this.#serve(fd);
-      next = this.#refuseWhile(served, next);
+      if (listener.exclusive !== true) {
+        next = this.#refuseWhile(served);
+      }
       const used = await served;
       if (this.#stopping || (this.#options.once && used)) {
         break;
       }
     }
     listener.close();
+    for (const watcher of this.#exits) {
+      watcher.close();
+    }
     const leftover = await next;
     if (leftover !== undefined) {
       native.fdClose(leftover);
@@ -94,21 +114,46 @@ export class Daemon {
     this.#session?.connection.close();
   }
 
+  /** A worker that ends takes the daemon with it: its rings have no other. */
+  #watchExits(): void {
+    const { device, workers, log } = this.#options;
+    const fds = new Set<number>();
+    for (let worker = 0; worker < workers; worker++) {
+      const fd = device.exitEvent?.(worker);
+      if (fd !== undefined && !fds.has(fd)) {
+        fds.add(fd);
+        const watcher = new native.Watcher(fd, () => {
+          watcher.watch(0);
+          log.info({ worker }, 'the device asked to end');
+          this.stop();
+        });
+        watcher.watch(READABLE);
+        this.#exits.push(watcher);
+      }
+    }
+  }
+
   /** True when the front-end negotiated features: a probe only looks (libvirt, trap 19). */
   async #serve(fd: number): Promise<boolean> {
-    const { device, log } = this.#options;
-    const connection = new Connection(fd, {
-      firstMessageTimeoutMs: this.#options.firstMessageTimeoutMs ?? FIRST_MESSAGE_TIMEOUT_MS,
-      ...(this.#options.messageTimeoutMs === undefined
-        ? {}
-        : { messageTimeoutMs: this.#options.messageTimeoutMs }),
-    });
+    const { device, listener, log, messageTimeoutMs } = this.#options;
+    const connection = new Connection(
+      fd,
+      messageTimeoutMs === undefined ? {} : { messageTimeoutMs },
+    );
     if (this.#stopping) {
       connection.close();
       return false;
     }
     log.info({}, 'front-end connected');
-    const session = new Session({ connection, device, pool: this.#pool, log });
+    const session = new Session({
+      connection,
+      device,
+      pool: this.#pool,
+      log,
+      ...(listener.exclusive === true
+        ? {}
+        : { handshakeTimeoutMs: this.#options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS }),
+    });
     this.#session = session;
     await session.run();
     this.#session = undefined;
@@ -118,16 +163,13 @@ export class Daemon {
 
   /** One front-end at a time: others are turned away while it is connected (CS-022). One that comes
    *  as the former leaves waits for the clean-up and is served next. */
-  async #refuseWhile(
-    served: Promise<boolean>,
-    first: Promise<number | undefined>,
-  ): Promise<number | undefined> {
+  async #refuseWhile(served: Promise<boolean>): Promise<number | undefined> {
     let over = false;
     void served.then(() => {
       over = true;
     });
     for (;;) {
-      const fd = await first;
+      const fd = await this.#options.listener.accept();
       if (fd === undefined) {
         return fd;
       }
@@ -135,9 +177,8 @@ export class Daemon {
       if (over || this.#session?.connection.closed !== false) {
         return fd;
       }
-      this.#options.log.warn({}, 'a second front-end was turned away');
+      this.#turnedAway({}, 'a second front-end was turned away');
       native.fdClose(fd);
-      first = this.#options.listener.accept();
     }
   }
 
@@ -147,6 +188,21 @@ export class Daemon {
     this.stop();
   }
 }
+
+const refused = async (): Promise<never> => {
+  throw new VhostUserError('NOT_NEGOTIATED', 'back-end request');
+};
+
+/** What a device gets while there is nobody to ask. */
+const NO_BACKEND_REQUESTS: BackendRequests = {
+  configChanged: refused,
+  sharedObjectAdd: refused,
+  sharedObjectRemove: refused,
+  sharedObjectLookup: refused,
+  shmemMap: refused,
+  shmemUnmap: refused,
+  hostNotifier: refused,
+};
 
 async function withinGrace(work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;

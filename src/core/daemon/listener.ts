@@ -20,6 +20,9 @@ export class ListenError extends Error {
 export interface Listener {
   /** The next connection, or undefined once closed. */
   accept(): Promise<number | undefined>;
+  /** Nobody else can come while a connection lasts: the next is asked for after its end, and a
+   *  front-end that is slow to begin keeps nobody out. */
+  readonly exclusive?: boolean;
   close(): void;
 }
 
@@ -146,6 +149,7 @@ function inodeOf(path: string): bigint | undefined {
 
 /** A connection that is already there: one session, then the end. */
 class ConnectedOnce implements Listener {
+  readonly exclusive = true;
   #fd: number | undefined;
 
   constructor(fd: number) {

@@ -2,8 +2,9 @@
 // finish them. The front-end keeps it: the descriptor outlives any back-end, and save() any host.
 
 import { check, native } from '../../native/index.js';
+import type { Inflight } from '../protocol/index.js';
 import { VhostError } from './vhost-error.js';
-import type { InflightLayout } from './vhost-user-migration.js';
+import { INFLIGHT_BYTES } from './vhost-user-migration.js';
 
 /** Saved form: u64 size, u16 queue size, both big-endian as in QEMU's stream, then the bytes. */
 const SAVED_SIZE_BYTES = 8;
@@ -12,13 +13,13 @@ const SAVED_HEAD_BYTES = 10;
 const AREA_BYTES_MAX = 64 << 20;
 
 export class InflightArea {
-  readonly layout: InflightLayout;
+  readonly layout: Inflight;
   readonly fd: number;
   readonly #bytes: Uint8Array;
   #free = false;
 
   /** Takes ownership of the descriptor. Throws INVALID_INFLIGHT_AREA, SystemError. */
-  constructor(layout: InflightLayout, fd: number) {
+  constructor(layout: Inflight, fd: number) {
     this.layout = layout;
     this.fd = fd;
     const { mmapSizeBytes, mmapOffsetBytes } = layout;
@@ -85,7 +86,7 @@ export class InflightArea {
       native.memfdCreate('vhost-ts-inflight', saved.byteLength - SAVED_HEAD_BYTES),
     );
     const area = new InflightArea(
-      { mmapSizeBytes, mmapOffsetBytes: 0n, queueCount, queueSize },
+      { mmapSizeBytes, mmapOffsetBytes: 0n, queueCount, queueSize, encodedBytes: INFLIGHT_BYTES },
       fd,
     );
     area.#bytes.set(saved.subarray(SAVED_HEAD_BYTES));

@@ -317,17 +317,17 @@ export class VhostDevice {
     if (!this.#has(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD)) {
       return undefined;
     }
-    const { fd, ...layout } = await methodOf(this.backend, 'getInflightFd')(
+    const { area, fd } = await methodOf(this.backend, 'getInflightFd')(
       this.queues.length,
       queueSize,
     );
-    return new InflightArea(layout, fd);
+    return new InflightArea(area, fd);
   }
 
   /** Before start(), and after each reconnect: the area requests are recorded in. */
   async setInflight({ layout, fd }: InflightArea): Promise<void> {
     if (this.#has(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD)) {
-      await methodOf(this.backend, 'setInflightFd')(layout, fd);
+      await methodOf(this.backend, 'setInflightFd')({ area: layout, fd });
     }
   }
 

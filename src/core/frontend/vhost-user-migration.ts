@@ -27,10 +27,13 @@ import { decodeAs, decodeReply, VhostUserExchange } from './vhost-user-exchange.
 /** Bits 0 to 7 of the SET_DEVICE_STATE_FD reply say what went wrong. */
 const DEVICE_STATE_ERROR_MASK = 0xffn;
 /** What QEMU, libvhost-user, DPDK and SPDK send; rust-vmm's struct is packed to 20. */
-const INFLIGHT_BYTES = 24;
+export const INFLIGHT_BYTES = 24;
 
-/** An inflight area and where it is; without the descriptor. */
-export type InflightLayout = Omit<Inflight, 'encodedBytes'>;
+/** An inflight area as GET_INFLIGHT_FD answers it and SET_INFLIGHT_FD takes it. */
+export interface InflightFd {
+  readonly area: Inflight;
+  readonly fd: number;
+}
 
 export class VhostUserMigration extends VhostUserExchange {
   /** SET_LOG_BASE. With LOG_SHMFD the log is an area of `fd` (its whole file when `base` is an
@@ -71,26 +74,23 @@ export class VhostUserMigration extends VhostUserExchange {
     queueCount: number,
     queueSize: number,
     { encodedBytes = INFLIGHT_BYTES }: { readonly encodedBytes?: 20 | 24 } = {},
-  ): Promise<InflightLayout & { readonly fd: number }> {
+  ): Promise<InflightFd> {
     const asked = { mmapSizeBytes: 0n, mmapOffsetBytes: 0n, queueCount, queueSize, encodedBytes };
     return this.inTurn(async () => {
       const reply = await this.questionNow('GET_INFLIGHT_FD', asked);
       try {
-        const { encodedBytes: _, ...layout } = decodeReply('GET_INFLIGHT_FD', reply);
-        return { ...layout, fd: takeRequired(reply.fds, 'GET_INFLIGHT_FD') };
+        const area = decodeReply('GET_INFLIGHT_FD', reply);
+        return { area, fd: takeRequired(reply.fds, 'GET_INFLIGHT_FD') };
       } finally {
         reply.fds.close();
       }
     });
   }
 
-  /** SET_INFLIGHT_FD (INFLIGHT_SHMFD): before any vring starts, and again after a reconnect. */
-  setInflightFd(
-    layout: InflightLayout,
-    fd: number,
-    { encodedBytes = INFLIGHT_BYTES }: { readonly encodedBytes?: 20 | 24 } = {},
-  ): Promise<void> {
-    return this.command('SET_INFLIGHT_FD', { ...layout, encodedBytes }, { fds: [fd] });
+  /** SET_INFLIGHT_FD (INFLIGHT_SHMFD): before any vring starts, and again after a reconnect. The
+   *  payload is as long as the reply was that gave the area. */
+  setInflightFd({ area, fd }: InflightFd): Promise<void> {
+    return this.command('SET_INFLIGHT_FD', area, { fds: [fd] });
   }
 
   /** SET_DEVICE_STATE_FD (DEVICE_STATE): only while all vrings are stopped. The back-end transfers

@@ -86,4 +86,15 @@ export class VhostUserError extends Error {
     this.code = code;
     this.closesSession = closesSession;
   }
+
+  /** A device's module may have another copy of this class than the daemon that runs it: the command
+   *  is a bundle, the module imports the library. Both mean the same. */
+  static override [Symbol.hasInstance](value: unknown): value is VhostUserError {
+    return (
+      value instanceof Error &&
+      value.name === 'VhostUserError' &&
+      'code' in value &&
+      Object.hasOwn(VHOST_USER_ERRORS, String(value.code))
+    );
+  }
 }

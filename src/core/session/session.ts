@@ -23,7 +23,7 @@ import {
   VhostUserError,
   VIRTIO_F_RING_EVENT_IDX,
 } from '../protocol/index.js';
-import { RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
+import { codeOfFault, RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import type { BackendChannel } from './backend-channel.js';
 import { HANDLERS } from './handlers/index.js';
@@ -31,6 +31,10 @@ import { Vring } from './vring.js';
 
 /** Storage that hangs must not hold the front-end for ever; QEMU's own I/O timeouts are longer. */
 export const DRAIN_TIMEOUT_MS = 30_000;
+
+/** What ends the handshake. Afterwards a front-end may be silent for hours: QEMU sends SET_OWNER
+ *  when it starts, and SET_FEATURES when the guest has found a driver. */
+const HANDSHAKE_ENDS = new Set(['SET_OWNER', 'SET_FEATURES']);
 
 /** Requests a front-end may send whatever it negotiated: SPDK asks GET_QUEUE_NUM without MQ. */
 const UNGATED = new Set(['GET_QUEUE_NUM']);
@@ -41,6 +45,8 @@ export interface SessionOptions {
   readonly pool: WorkerPool;
   readonly log: Log;
   readonly drainTimeoutMs?: number;
+  /** How long a front-end may take to begin in earnest; no limit when left out. */
+  readonly handshakeTimeoutMs?: number;
 }
 
 export class Session {
@@ -57,11 +63,14 @@ export class Session {
   memory = GuestMemory.empty();
   backendChannel: BackendChannel | undefined;
   readonly #drainTimeoutMs: number;
+  readonly #handshakeTimeoutMs: number | undefined;
+  #handshakeTimer: NodeJS.Timeout | undefined;
   readonly #peerFault: Log['warn'];
   /** Stops of vrings that outlive their request because storage hangs. */
   readonly #draining = new Set<Promise<unknown>>();
 
-  constructor({ connection, device, pool, log, drainTimeoutMs }: SessionOptions) {
+  constructor(options: SessionOptions) {
+    const { connection, device, pool, log, drainTimeoutMs, handshakeTimeoutMs } = options;
     this.connection = connection;
     this.device = device;
     this.pool = pool;
@@ -69,6 +78,7 @@ export class Session {
     this.vrings = Array.from({ length: device.numQueues() }, (_, index) => new Vring(index));
     this.#drainTimeoutMs = drainTimeoutMs ?? DRAIN_TIMEOUT_MS;
     this.#peerFault = rateLimited((fields, message) => log.warn(fields, message));
+    this.#handshakeTimeoutMs = handshakeTimeoutMs;
   }
 
   get offeredFeatures(): bigint {
@@ -77,6 +87,10 @@ export class Session {
 
   /** Serves until the connection ends; never rejects. Afterwards nothing of the session is left. */
   async run(): Promise<void> {
+    if (this.#handshakeTimeoutMs !== undefined) {
+      const fail = () => this.connection.fail(new VhostUserError('HANDSHAKE_TIMEOUT'));
+      this.#handshakeTimer = setTimeout(fail, this.#handshakeTimeoutMs);
+    }
     try {
       for (;;) {
         const message = await this.connection.receive();
@@ -94,7 +108,8 @@ export class Session {
 
   /** A worker gave a ring up. The others go on; lost memory ends the session (CS-077). */
   queueBroken(queue: number, fault: number): void {
-    this.#peerFault({ queue, fault: RING_FAULTS[fault] ?? fault }, 'virtqueue stopped');
+    const code = codeOfFault(fault);
+    this.#peerFault({ queue, code, fault: RING_FAULTS[fault] ?? fault }, 'virtqueue stopped');
     if (fault === RING_FAULT_MEMORY_LOST) {
       this.connection.fail(new VhostUserError('MEMORY_LOST'));
     }
@@ -141,6 +156,7 @@ export class Session {
       await this.pool.changeMemory(next.id);
     }
     former.release();
+    this.device.updateMemory?.({ regionCount: next.regionCount });
     for (const vring of this.vrings) {
       await this.startIfReady(vring);
     }
@@ -162,6 +178,9 @@ export class Session {
       this.log.debug({ request: decoded.name, fds: fds.count }, 'message');
       this.#checkGates(row as RequestRow);
       const reply = await this.#handle(decoded, message);
+      if (HANDSHAKE_ENDS.has(decoded.name)) {
+        clearTimeout(this.#handshakeTimer);
+      }
       // Before the answer: a front-end that has it may count on what it gave being closed.
       fds.close();
       if (replyIsDue(row as RequestRow, header.needReply, this.protocolFeatures)) {
@@ -226,6 +245,7 @@ export class Session {
   }
 
   async #end(): Promise<void> {
+    clearTimeout(this.#handshakeTimer);
     this.connection.close();
     this.backendChannel?.close();
     await this.stopAllVrings().catch((error: unknown) => this.#logEnd(error));

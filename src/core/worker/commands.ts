@@ -49,6 +49,7 @@ export type IoEngineName = 'io_uring' | 'threads';
 
 export interface WorkerData {
   readonly handlerModule: string;
+  readonly device?: string | undefined;
   readonly handlerOptions: unknown;
   readonly engine: IoEngineName;
   readonly wakeFd: number;

@@ -4,8 +4,8 @@
 // The loop blocks in native code, not in Node's event loop: promises and timers of this thread do
 // not run, `terminate()` is not heard, and the wake descriptor is the only way in.
 
-import { type DataPlane, errnoName, exchange, native } from '../../native/index.js';
-import type { HandlerFactory, QueueHandler } from '../device.js';
+import { check, type DataPlane, errnoName, exchange, native } from '../../native/index.js';
+import type { HandlerContext, HandlerFactory, QueueHandler } from '../device.js';
 import { Batch } from '../virtqueue/batch.js';
 import { CommandWriter } from '../virtqueue/command-writer.js';
 import type { IoEngineName, NumberedCommand, VringStart, WorkerReport } from './commands.js';
@@ -39,13 +39,20 @@ export class QueueWorker {
   /** The handler threw: nothing more reaches it. */
   #handlerFailed = false;
   readonly #queues = new Set<number>();
+  /** Tokens of the handler's descriptors. */
+  readonly #watched = new Set<number>();
 
   constructor(options: QueueWorkerOptions) {
     this.#options = options;
     const { plane, engine } = openPlane(options, this.#tables);
     this.#plane = plane;
-    this.#handler = options.factory.create({
-      options: options.handlerOptions,
+    this.#handler = options.factory.create(this.#context(plane));
+    options.report({ kind: 'ready', engine });
+  }
+
+  #context(plane: DataPlane): HandlerContext {
+    return {
+      options: this.#options.handlerOptions,
       commands: this.#commands,
       addFile: (index, fd, directAlign) => {
         const result = plane.addFile(index, fd, directAlign);
@@ -55,8 +62,15 @@ export class QueueWorker {
       },
       copyOut: (chain, offset, to, bytes) => plane.copyOut(chain, offset, to, 0, bytes),
       copyIn: (chain, offset, from, bytes) => plane.copyIn(chain, offset, from, 0, bytes),
-    });
-    options.report({ kind: 'ready', engine });
+      watch: (fd, token) => {
+        check('watch', plane.watch(fd, token));
+        this.#watched.add(token);
+      },
+      unwatch: (token) => {
+        this.#watched.delete(token);
+        plane.unwatch(token);
+      },
+    };
   }
 
   /** Runs until the stop command. */
@@ -138,14 +152,29 @@ export class QueueWorker {
     for (let i = 0; i < count; i++) {
       const at = i * exchange.SMALL_RECORD_WORDS;
       const queue = this.#tables.events[at + exchange.EVENT_QUEUE] as number;
-      const fault = this.#tables.events[at + exchange.EVENT_DETAIL] as number;
-      const code = this.#tables.events[at + exchange.EVENT_CODE];
-      this.#options.report(
-        code === exchange.EVENT_QUEUE_BROKEN
-          ? { kind: 'queueBroken', queue, fault }
-          : { kind: 'kickLost', queue },
-      );
+      const detail = this.#tables.events[at + exchange.EVENT_DETAIL] as number;
+      switch (this.#tables.events[at + exchange.EVENT_CODE]) {
+        case exchange.EVENT_QUEUE_BROKEN:
+          this.#options.report({ kind: 'queueBroken', queue, fault: detail });
+          break;
+        case exchange.EVENT_KICK_LOST:
+          this.#options.report({ kind: 'kickLost', queue });
+          break;
+        default:
+          this.#deviceEvent(queue, detail !== 0);
+      }
     }
+  }
+
+  /** One that came before its token was given back is of no interest any more. */
+  #deviceEvent(token: number, hungUp: boolean): void {
+    if (!this.#watched.has(token)) {
+      return;
+    }
+    if (hungUp) {
+      this.#watched.delete(token);
+    }
+    this.#guard(() => this.#handler.event?.(token, hungUp));
   }
 
   #takeCommands(): void {
@@ -181,14 +210,18 @@ export class QueueWorker {
         return 0;
       case 'stopVring':
         this.#plane.drainVring(command.queue);
+        this.#guard(() => this.#handler.drain?.(command.queue));
         this.#stopping.set(command.queue, [...(this.#stopping.get(command.queue) ?? []), id]);
         return undefined;
       case 'changeMemory':
         this.#plane.hold(true);
+        for (const queue of this.#queues) {
+          this.#guard(() => this.#handler.drain?.(queue));
+        }
         this.#memoryChanges.push({ id, memory: command.memory });
         return undefined;
       case 'deviceMessage':
-        this.#deliver(command.message);
+        this.#guard(() => this.#handler.message?.(command.message));
         return 0;
       case 'stop':
         this.#running = false;
@@ -196,12 +229,13 @@ export class QueueWorker {
     }
   }
 
-  #deliver(message: unknown): void {
+  /** Every call of the device's own code but those of the data path. */
+  #guard(call: () => void): void {
     if (this.#handlerFailed) {
       return;
     }
     try {
-      this.#handler.message?.(message);
+      call();
     } catch (error) {
       this.#failHandler(error);
     }
@@ -246,6 +280,7 @@ export class QueueWorker {
       }
       this.#memoryChanges = [];
       this.#plane.hold(false);
+      this.#guard(() => this.#handler.memoryUpdated?.());
     }
   }
 

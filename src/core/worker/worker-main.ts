@@ -2,20 +2,17 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { assert } from '../assert.js';
-import type { HandlerFactory } from '../device.js';
 import type { NumberedCommand, WorkerData } from './commands.js';
+import { handlerFactoryOf } from './handler-module.js';
 import { QueueWorker } from './queue-worker.js';
 
 const port = parentPort;
 assert(port !== null, 'worker-main runs in a worker thread only');
 
 const data = workerData as WorkerData;
-const { handlerFactory } = (await import(data.handlerModule)) as {
-  readonly handlerFactory: HandlerFactory;
-};
 
 new QueueWorker({
-  factory: handlerFactory,
+  factory: handlerFactoryOf(await import(data.handlerModule), data.device),
   handlerOptions: data.handlerOptions,
   engine: data.engine,
   wakeFd: data.wakeFd,

@@ -103,6 +103,7 @@ export class WorkerPool {
     const wakeFd = check('eventfd', native.eventfdCreate(0));
     const data: WorkerData = {
       handlerModule: dataHalf.moduleUrl,
+      device: dataHalf.device,
       handlerOptions: dataHalf.options,
       engine,
       wakeFd,

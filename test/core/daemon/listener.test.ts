@@ -1,4 +1,13 @@
-import { existsSync, lstatSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { listenOnFd, listenOnPath } from '../../../src/core/daemon/listener.js';
@@ -57,6 +66,33 @@ t.test('what is in the way of a path (CS-025, CS-026)', async (t) => {
   }
   for (const fd of [live, busy, ...waiting.filter((fd) => fd >= 0)]) {
     native.fdClose(fd);
+  }
+});
+
+const rootOnly = process.getuid?.() === 0 ? false : 'only root can be somebody else';
+
+t.test('CS-024: who may not write the socket can’t connect', { skip: rootOnly }, async (t) => {
+  const directory = temporaryDirectory(t);
+  chmodSync(directory, 0o755);
+  const path = join(directory, 's');
+  const NOBODY = 65534;
+  const script = `require('net').connect(${JSON.stringify(path)})
+    .on('connect', () => process.exit(0)).on('error', (e) => (console.log(e.code), process.exit(1)))`;
+  for (const [mask, code] of [
+    [0o077, 'EACCES\n'],
+    [0o000, ''],
+  ] as const) {
+    const before = process.umask(mask);
+    const listener = listenOnPath(path);
+    process.umask(before);
+    const options = { uid: NOBODY, gid: NOBODY, encoding: 'utf8', cwd: '/' } as const;
+    const { stdout } = spawnSync(
+      'env',
+      ['-u', 'NODE_OPTIONS', process.execPath, '-e', script],
+      options,
+    );
+    t.equal(stdout, code, `umask ${mask.toString(8)}`);
+    listener.close();
   }
 });
 

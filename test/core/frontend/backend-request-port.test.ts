@@ -19,8 +19,8 @@ import {
   VHOST_USER_PROTOCOL_F_HOST_NOTIFIER,
 } from '../../../src/core/protocol/index.js';
 import { native } from '../../../src/native/index.js';
+import { ALL_PROTOCOL_FEATURES } from '../../support/frontend-pair.js';
 import { eventfd, openDescriptors, socketPair, until } from '../../support/resources.js';
-import { ALL_PROTOCOL_FEATURES } from '../../support/scripted-backend.js';
 
 const fd = eventfd();
 t.teardown(() => native.fdClose(fd));

@@ -9,6 +9,7 @@ const LAYOUT = {
   mmapOffsetBytes: 0n,
   queueCount: 2,
   queueSize: 128,
+  encodedBytes: 24 as const,
 };
 const view = (area: InflightArea) =>
   new Uint8Array(native.mapShared(area.fd, 0, BYTES) as ArrayBuffer);

@@ -15,8 +15,8 @@ import {
   VHOST_USER_PROTOCOL_F_STATUS,
   VIRTIO_F_VERSION_1,
 } from '../../../src/core/protocol/index.js';
+import { ALL_PROTOCOL_FEATURES } from '../../support/frontend-pair.js';
 import { memfd, openDescriptors } from '../../support/resources.js';
-import { ALL_PROTOCOL_FEATURES } from '../../support/scripted-backend.js';
 import { scriptedVhostBackend } from '../../support/scripted-vhost-backend.js';
 
 const OFFERED = VIRTIO_F_VERSION_1 | VHOST_USER_F_PROTOCOL_FEATURES | 0b110n;
@@ -35,7 +35,13 @@ const QUEUE = {
   availRingAddress: 0x1000n,
   usedRingAddress: 0x2000n,
 };
-const AREA = { mmapSizeBytes: 4096n, mmapOffsetBytes: 0n, queueCount: 1, queueSize: 64 };
+const AREA = {
+  mmapSizeBytes: 4096n,
+  mmapOffsetBytes: 0n,
+  queueCount: 1,
+  queueSize: 64,
+  encodedBytes: 24 as const,
+};
 
 /** Everything a VhostUserFrontend has, in memory. */
 function full(protocolFeatures = ALL_PROTOCOL_FEATURES) {
@@ -57,7 +63,7 @@ function full(protocolFeatures = ALL_PROTOCOL_FEATURES) {
     },
     resetDevice: async () => {},
     sendIotlb: async () => {},
-    getInflightFd: async () => ({ ...AREA, fd: memfd(4096) }),
+    getInflightFd: async () => ({ area: AREA, fd: memfd(4096) }),
     setInflightFd: async () => {},
     serveBackendRequests: async (given) => {
       handlers = given;
@@ -214,7 +220,7 @@ t.test('the inflight area', async (t) => {
   t.same(calls, [
     ['setFeatures', 0n],
     ['getInflightFd', 1, 64],
-    ['setInflightFd', AREA, area.fd],
+    ['setInflightFd', { area: AREA, fd: area.fd }],
   ]);
   area.free();
   const without = await device(t, {

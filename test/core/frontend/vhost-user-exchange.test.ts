@@ -3,8 +3,8 @@
 import t from 'tap';
 import { encodeMessage, encodeReply } from '../../../src/core/protocol/index.js';
 import { native } from '../../../src/native/index.js';
+import { answer, next, pair, u64 } from '../../support/frontend-pair.js';
 import { eventfd, openDescriptors } from '../../support/resources.js';
-import { answer, next, pair, u64 } from '../../support/scripted-backend.js';
 
 t.test('one exchange after another, however many callers', async (t) => {
   const { frontend, peer } = pair(t);

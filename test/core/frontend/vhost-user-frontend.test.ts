@@ -13,8 +13,8 @@ import {
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
 } from '../../../src/core/protocol/index.js';
 import { native } from '../../../src/native/index.js';
+import { answer, next, pair, u64 } from '../../support/frontend-pair.js';
 import { eventfd, openDescriptors } from '../../support/resources.js';
-import { answer, next, pair, u64 } from '../../support/scripted-backend.js';
 
 const fd = eventfd();
 t.teardown(() => native.fdClose(fd));

@@ -9,8 +9,8 @@ import {
   VHOST_USER_PROTOCOL_F_PAGEFAULT,
 } from '../../../src/core/protocol/index.js';
 import { native } from '../../../src/native/index.js';
+import { answer, next, pair, u64 } from '../../support/frontend-pair.js';
 import { memfd, openDescriptors } from '../../support/resources.js';
-import { answer, next, pair, u64 } from '../../support/scripted-backend.js';
 
 const LOG_BYTES = 4096;
 const fd = memfd(LOG_BYTES);
@@ -62,10 +62,10 @@ t.test('inflight areas of 20 and of 24 bytes', async (t) => {
     const got = frontend.getInflightFd(2, 128, { encodedBytes });
     const asked = await answer(peer, 'GET_INFLIGHT_FD', inflight(encodedBytes), [fd]);
     t.equal(asked.hex.length, 2 * encodedBytes);
-    const { fd: area, ...layout } = await got;
-    t.same(layout, LAYOUT);
-    native.fdClose(area);
-    const set = frontend.setInflightFd(layout, fd, { encodedBytes });
+    const { fd: theirs, area } = await got;
+    t.same(area, { ...LAYOUT, encodedBytes });
+    native.fdClose(theirs);
+    const set = frontend.setInflightFd({ area, fd });
     const given = await answer(peer, 'SET_INFLIGHT_FD');
     t.same(given.hex, Buffer.from(inflight(encodedBytes)).toString('hex'));
     t.equal(given.fdCount, 1);

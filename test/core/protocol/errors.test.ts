@@ -19,6 +19,21 @@ t.test('each code makes an error with its sentence and its consequence', (t) => 
   t.end();
 });
 
+t.test('an error of another copy of the library is one too', async (t) => {
+  const foreign = Object.assign(new Error('x'), { name: 'VhostUserError', code: 'DEVICE' });
+  t.ok(foreign instanceof VhostUserError);
+  t.ok(new VhostUserError('DEVICE') instanceof VhostUserError);
+  for (const other of [
+    Object.assign(new Error('x'), { name: 'VhostUserError' }),
+    Object.assign(new Error('x'), { name: 'VhostUserError', code: 'toString' }),
+    Object.assign(new Error('x'), { code: 'DEVICE' }),
+    { name: 'VhostUserError', code: 'DEVICE' },
+    undefined,
+  ]) {
+    t.notOk(other instanceof VhostUserError);
+  }
+});
+
 t.test('a detail follows the sentence and a cause is kept', (t) => {
   const cause = new Error('why');
   const error = new VhostUserError('VERSION', 'version 3', { cause });

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import type { HandlerFactory } from '../../../src/core/device.js';
+import type { HandlerContext, HandlerFactory, QueueHandler } from '../../../src/core/device.js';
 import type {
   IoEngineName,
   NumberedCommand,
@@ -332,6 +332,83 @@ t.test('LF-012: messages are device code too', async (t) => {
   const { counts } = rig;
   t.equal(rig.ask({ kind: 'deviceMessage', message: 'x' }), 0);
   t.same(rig.counts, counts, 'nothing more reaches it');
+});
+
+/** A handler that keeps what it gets and writes down what it is told. */
+function watching(told: string[], contexts: HandlerContext[]): HandlerFactory {
+  const kept: number[] = [];
+  const create = (context: HandlerContext): QueueHandler => {
+    contexts.push(context);
+    return {
+      requests: (batch) => kept.push(batch.chain(0)),
+      completion: () => {},
+      event: (token, hungUp) => {
+        told.push(`event ${token} ${hungUp}`);
+        if (token === 13) {
+          throw new Error('broke on an event');
+        }
+      },
+      drain: (queue) => {
+        told.push(`drain ${queue}`);
+        for (const chain of kept.splice(0)) {
+          context.commands.complete(chain, 0);
+        }
+      },
+      memoryUpdated: () => told.push('memory'),
+    };
+  };
+  return { headerBytes: 0, create };
+}
+
+for (const engine of ENGINES) {
+  t.test(`${engine}: descriptors of the handler's own`, async (t) => {
+    const told: string[] = [];
+    const contexts: HandlerContext[] = [];
+    const { rig } = openRig(t, engine, watching(told, contexts));
+    const context = contexts[0] as HandlerContext;
+    const [first, second] = [eventfd(), eventfd()];
+    const ends = new Int32Array(2);
+    native.socketPair(ends);
+    const [near = -1, far = -1] = ends;
+    context.watch(first, 1);
+    context.watch(second, 2);
+    context.watch(near, 3);
+    t.throws(() => context.watch(first, 1), { code: 'EEXIST' });
+    native.eventfdSignal(first);
+    rig.turnUntil(() => told.length === 1, 'first');
+    native.eventfdSignal(second);
+    rig.turnUntil(() => told.length === 2, 'second');
+    native.fdClose(far);
+    rig.turnUntil(() => told.length === 3, 'hang-up');
+    context.unwatch(1);
+    context.unwatch(99);
+    native.eventfdSignal(first);
+    rig.turns(50);
+    t.same(told, ['event 1 false', 'event 2 false', 'event 3 true']);
+    context.watch(near, 13);
+    rig.turnUntil(() => rig.events().length > 0, 'told');
+    t.match(rig.events(), [{ kind: 'handlerFailed', error: /broke on an event/ }]);
+    for (const fd of [first, second, near]) {
+      native.fdClose(fd);
+    }
+  });
+}
+
+t.test('kept chains are asked for when a ring stops or memory changes', async (t) => {
+  const told: string[] = [];
+  const { rig, ring, memory } = openRig(t, 'threads', watching(told, []));
+  rig.ask({ kind: 'startVring', start: ring.start(0, memory) });
+  ring.add(4);
+  rig.turnUntil(() => rig.worker.inFlight(0) === 1, 'kept');
+  const same = ring.memory();
+  t.equal(rig.ask({ kind: 'changeMemory', memory: same.id }), 0);
+  t.same(told, ['drain 0', 'memory']);
+  ring.add(4);
+  rig.turnUntil(() => rig.worker.inFlight(0) === 1, 'kept again');
+  t.equal(rig.ask({ kind: 'stopVring', queue: 0 }), 2);
+  t.same(told, ['drain 0', 'memory', 'drain 0']);
+  t.equal(ring.usedIndex, 2);
+  same.release();
 });
 
 t.test('a handler that can not be made is the worker’s failure', async (t) => {

@@ -1,6 +1,7 @@
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { DeviceHost } from '../../../src/core/device.js';
 import { VIRTIO_F_VERSION_1 } from '../../../src/core/protocol/index.js';
 import { BlkDevice } from '../../../src/devices/blk/device.js';
 import {
@@ -115,7 +116,7 @@ t.test('a grown image is told of, a smaller one not (BK-030)', async (t) => {
       told++;
     },
     tellHandlers: async () => {},
-  });
+  } as Partial<DeviceHost> as DeviceHost);
   t.equal(device.refresh(), false);
   truncateSync(image, 2 << 20);
   t.equal(device.refresh(), true);

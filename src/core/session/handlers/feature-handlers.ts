@@ -13,6 +13,7 @@ import {
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
   VHOST_USER_PROTOCOL_F_STATUS,
   VhostUserError,
+  VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_VERSION_1,
 } from '../../protocol/index.js';
 import type { Session } from '../session.js';
@@ -45,6 +46,7 @@ export async function setFeatures(session: Session, features: bigint): Promise<b
     throw new VhostUserError('VRING_STATE', 'features changed while vrings run');
   }
   await session.device.ackedFeatures?.(features);
+  session.device.setEventIdx?.(hasFeature(features, VIRTIO_F_RING_EVENT_IDX));
   session.ackedFeatures = features;
   session.featuresSet = true;
   if (!hasFeature(features, VHOST_USER_F_PROTOCOL_FEATURES)) {

@@ -57,12 +57,15 @@ t.test('SET_BACKEND_REQ_FD takes a socket, and the next one in its place', async
   const rig = new SessionRig(t);
   await rig.negotiate();
   const event = eventfd();
+  rig.device.notices.length = 0;
   t.equal(await rig.ask('SET_BACKEND_REQ_FD', undefined, { fds: [event] }), NACK);
+  t.same(rig.device.notices, []);
   const [one, oneEnd] = socketPair();
   t.equal(await rig.ask('SET_BACKEND_REQ_FD', undefined, { fds: [one] }), OK);
   native.fdClose(one);
   const [two, twoEnd] = socketPair();
   t.equal(await rig.ask('SET_BACKEND_REQ_FD', undefined, { fds: [two] }), OK);
+  t.same(rig.device.notices, ['channel', 'channel']);
   native.fdClose(two);
   const buffer = new Uint8Array(12);
   const table = new Int32Array(4);

@@ -30,6 +30,8 @@ t.test('SET_FEATURES (CS-050, CS-051)', async (t) => {
     t.equal(await rig.ask('SET_FEATURES', features), answer, `0x${features.toString(16)}`);
     t.equal(rig.session.ackedFeatures, answer === OK ? features : 0n);
     t.equal(rig.session.featuresSet, answer === OK);
+    const eventIdx = (features & VIRTIO_F_RING_EVENT_IDX) !== 0n;
+    t.same(rig.device.notices, answer === OK ? [`event idx ${eventIdx}`] : []);
     t.same(rig.device.calls, answer === OK ? [`acked ${features.toString(16)}`] : []);
     const enabled = answer === OK && (features & VHOST_USER_F_PROTOCOL_FEATURES) === 0n;
     t.equal(rig.session.vring(1).enabled, enabled, 'enabled from the start without bit 30');
