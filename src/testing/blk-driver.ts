@@ -1,8 +1,7 @@
 // A virtio-blk driver for tests: real requests over a TestFrontend, with every layout a guest may
 // choose.
 
-import type { Buffer as ChainBuffer, SharedMemory } from '../core/frontend/index.js';
-import type { TestFrontend, TestQueue } from './test-frontend.js';
+import type { Buffer as ChainBuffer, DriverRing, SharedMemory } from '../core/frontend/index.js';
 
 export const BLK_IN = 0;
 export const BLK_OUT = 1;
@@ -52,14 +51,29 @@ export interface Segment {
   readonly flags: number;
 }
 
+/** A running queue as a driver needs it. */
+export interface DriverQueue {
+  readonly index: number;
+  readonly ring: DriverRing;
+  readonly callFd: number;
+  kick(): void;
+  signalled(fd: number): Promise<boolean>;
+}
+
+/** Memory and queues of a device that runs: a TestFrontend is one. */
+export interface DriverTransport {
+  readonly memory: SharedMemory;
+  queue(index: number): DriverQueue;
+}
+
 export class BlkDriver {
-  readonly #frontend: TestFrontend;
+  readonly #frontend: DriverTransport;
   readonly #memory: SharedMemory;
   /** Calls of requests() under way, and where memory began before the first. */
   #active = 0;
   #mark = 0;
 
-  constructor(frontend: TestFrontend) {
+  constructor(frontend: DriverTransport) {
     this.#frontend = frontend;
     this.#memory = frontend.memory;
   }
@@ -110,7 +124,7 @@ export class BlkDriver {
     return new TextDecoder().decode(data).replace(/\0.*$/, '');
   }
 
-  #add(queue: TestQueue, request: BlkRequest): [number, Pending] {
+  #add(queue: DriverQueue, request: BlkRequest): [number, Pending] {
     const { out = new Uint8Array(0), inBytes = 0, pieceBytes, misalign = 0 } = request;
     const memory = this.#memory;
     const header = memory.allocate(HEADER_BYTES);
@@ -133,7 +147,7 @@ export class BlkDriver {
     return [head, { statusOffset, dataOffset, dataBytes: inBytes }];
   }
 
-  async #collect(queue: TestQueue, count: number): Promise<Map<number, number>> {
+  async #collect(queue: DriverQueue, count: number): Promise<Map<number, number>> {
     const used = new Map<number, number>();
     for (;;) {
       for (const { id, length } of queue.ring.takeUsed()) {

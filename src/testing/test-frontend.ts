@@ -34,6 +34,23 @@ const DEFAULT_BASE = 65_500;
 const DEFAULT_MEMORY_BYTES = 32 << 20;
 const CALL_TIMEOUT_MS = 20_000;
 
+/** Waits for a signal on an eventfd and takes it; false after the limit. */
+export async function signalled(fd: number, timeoutMs = CALL_TIMEOUT_MS): Promise<boolean> {
+  if (native.eventfdRead(fd) > 0) {
+    return true;
+  }
+  let watcher: Watcher | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  await new Promise<void>((resolve) => {
+    watcher = new native.Watcher(fd, () => resolve());
+    watcher.watch(READABLE);
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  clearTimeout(timer);
+  watcher?.close();
+  return native.eventfdRead(fd) > 0;
+}
+
 /** One ring with its three descriptors. */
 export class TestQueue {
   readonly index: number;
@@ -52,20 +69,8 @@ export class TestQueue {
   }
 
   /** Waits for the device to signal a descriptor; false after the limit. */
-  async signalled(fd: number, timeoutMs = CALL_TIMEOUT_MS): Promise<boolean> {
-    if (native.eventfdRead(fd) > 0) {
-      return true;
-    }
-    let watcher: Watcher | undefined;
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      watcher = new native.Watcher(fd, () => resolve());
-      watcher.watch(READABLE);
-      timer = setTimeout(resolve, timeoutMs);
-    });
-    clearTimeout(timer);
-    watcher?.close();
-    return native.eventfdRead(fd) > 0;
+  signalled(fd: number, timeoutMs = CALL_TIMEOUT_MS): Promise<boolean> {
+    return signalled(fd, timeoutMs);
   }
 
   close(): void {

@@ -1,235 +1,322 @@
-// The front-end's end of a vhost-user connection: every request as a method, one at a time. With
-// REPLY_ACK negotiated each one is acknowledged, so a refusal is an error here.
+// The front-end's end of a vhost-user connection: every request as a method. With REPLY_ACK
+// negotiated each one is acknowledged, so a refusal is an error here. What the methods have in
+// common, their errors too, is in vhost-user-exchange.ts.
 
-import { check, native } from '../../native/index.js';
-import { Connection, type RawMessage } from '../connection/connection.js';
-import { FdBag } from '../connection/fd-bag.js';
 import {
-  encodeFrontendRequest,
-  type FrontendRequestName,
-  frontendRequest,
-  hasFeature,
-  type Inflight,
+  type IotlbMessage,
+  MEM_TABLE_REGIONS_MAX,
   type MemoryRegion,
-  type PayloadOf,
-  payloadCodec,
-  type ReplyOf,
-  type RequestRow,
-  replyIsDue,
-  VHOST_USER_PROTOCOL_F_REPLY_ACK,
+  type ShmemRegion,
+  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
   VhostUserError,
   type VringAddr,
 } from '../protocol/index.js';
+import {
+  type BackendRequestHandlers,
+  BackendRequestPort,
+  backendRequestSockets,
+} from './backend-request-port.js';
+import {
+  type MemoryRegionInfo,
+  type VhostBackend,
+  type VringConfigData,
+  validateMemoryRegions,
+  validateVringConfig,
+} from './vhost-backend.js';
+import type { ExchangeOptions } from './vhost-user-exchange.js';
+import { VhostUserMigration } from './vhost-user-migration.js';
 
-/** How long a back-end may take to answer; a drain of a busy disk is the longest. */
-const REPLY_TIMEOUT_MS = 60_000;
+const MAC_BYTES = 6;
 
-/** An inflight area as GET_INFLIGHT_FD answers it and SET_INFLIGHT_FD takes it. */
-export interface InflightFd {
-  readonly area: Inflight;
-  readonly fd: number;
-}
+export class VhostUserFrontend extends VhostUserMigration implements VhostBackend {
+  #backendRequests: BackendRequestPort | undefined;
 
-const EMPTY_AREA = { mmapSizeBytes: 0n, mmapOffsetBytes: 0n, encodedBytes: 24 } as const;
-
-export class VhostUserFrontend {
-  readonly connection: Connection;
-  protocolFeatures = 0n;
-
-  /** Takes ownership of a connected, non-blocking socket. */
-  constructor(fd: number) {
-    this.connection = new Connection(fd, { messageTimeoutMs: REPLY_TIMEOUT_MS });
+  /** Connects to the socket a back-end listens on; throws SystemError. */
+  static connect(path: string, options: ExchangeOptions = {}): VhostUserFrontend {
+    return new VhostUserFrontend(VhostUserFrontend.socketTo(path), options);
   }
 
-  static connect(path: string): VhostUserFrontend {
-    return new VhostUserFrontend(check('connect', native.socketConnect(path)));
-  }
+  // Features and ownership.
 
+  /** GET_FEATURES: virtio bits, LOG_ALL and bit 30. Legal at any time. */
   getFeatures(): Promise<bigint> {
-    return this.request('GET_FEATURES', undefined);
+    return this.question('GET_FEATURES', undefined);
   }
 
-  async setFeatures(features: bigint): Promise<void> {
-    await this.#acknowledged('SET_FEATURES', features);
+  /** SET_FEATURES: never stops a vring; without bit 30 it enables them all. */
+  setFeatures(features: bigint): Promise<void> {
+    return this.command('SET_FEATURES', features);
   }
 
-  async setOwner(): Promise<void> {
-    await this.#acknowledged('SET_OWNER', undefined);
+  /** SET_OWNER: begins a session. */
+  setOwner(): Promise<void> {
+    return this.command('SET_OWNER', undefined);
   }
 
+  /** RESET_OWNER: deprecated; a back-end disables all vrings or ignores it. */
+  resetOwner(): Promise<void> {
+    return this.command('RESET_OWNER', undefined);
+  }
+
+  /** GET_PROTOCOL_FEATURES: only when GET_FEATURES offered bit 30. */
   getProtocolFeatures(): Promise<bigint> {
-    return this.request('GET_PROTOCOL_FEATURES', undefined);
+    return this.question('GET_PROTOCOL_FEATURES', undefined);
   }
 
-  async setProtocolFeatures(features: bigint): Promise<void> {
-    // In force with this very message's successors, not for the message itself.
-    await this.#acknowledged('SET_PROTOCOL_FEATURES', features);
-    this.protocolFeatures = features;
+  /** SET_PROTOCOL_FEATURES: in force for the next message, before SET_FEATURES. */
+  setProtocolFeatures(features: bigint): Promise<void> {
+    return this.inTurn(async () => {
+      await this.commandNow('SET_PROTOCOL_FEATURES', features);
+      this.protocolFeatures = features;
+    });
   }
 
+  /** GET_QUEUE_NUM (MQ). For net DPDK and QEMU count pairs, rust-vmm counts queues. */
   getQueueNum(): Promise<bigint> {
-    return this.request('GET_QUEUE_NUM', undefined);
+    return this.question('GET_QUEUE_NUM', undefined);
   }
 
+  /** SET_STATUS (STATUS): the virtio device status; 0 resets the device. */
+  setStatus(status: number): Promise<void> {
+    return this.command('SET_STATUS', BigInt(status));
+  }
+
+  /** GET_STATUS (STATUS): FEATURES_OK is missing when the features were refused. */
+  async getStatus(): Promise<number> {
+    return Number(await this.question('GET_STATUS', undefined));
+  }
+
+  /** RESET_DEVICE: disables all vrings and resets the device; the session goes on. */
+  resetDevice(): Promise<void> {
+    return this.command('RESET_DEVICE', undefined);
+  }
+
+  // Memory.
+
+  /** SET_MEM_TABLE, checked first: 1 to 8 regions, as many as a message has descriptors. Rejects
+   *  with INVALID_GUEST_MEMORY and INVALID_GUEST_MEMORY_REGION too. */
+  setMemTable(regions: readonly MemoryRegionInfo[]): Promise<void>;
+  /** SET_MEM_TABLE as it is, right or wrong: regions and descriptors may disagree. */
+  setMemTable(regions: readonly MemoryRegion[], fds: readonly number[]): Promise<void>;
+  async setMemTable(
+    regions: readonly MemoryRegion[] | readonly MemoryRegionInfo[],
+    fds?: readonly number[],
+  ): Promise<void> {
+    await this.command('SET_MEM_TABLE', { regions }, { fds: fds ?? checkedHandles(regions) });
+  }
+
+  /** GET_MAX_MEM_SLOTS (CONFIGURE_MEM_SLOTS). */
   getMaxMemSlots(): Promise<bigint> {
-    return this.request('GET_MAX_MEM_SLOTS', undefined);
+    return this.question('GET_MAX_MEM_SLOTS', undefined);
   }
 
-  async setMemTable(regions: readonly MemoryRegion[], fds: readonly number[]): Promise<void> {
-    await this.#acknowledged('SET_MEM_TABLE', { regions }, fds);
+  /** ADD_MEM_REG (CONFIGURE_MEM_SLOTS): one region more, with its descriptor. */
+  addMemRegion(region: MemoryRegion, fd: number): Promise<void> {
+    return this.command('ADD_MEM_REG', region, { fds: [fd] });
   }
 
-  async addMemRegion(region: MemoryRegion, fd: number): Promise<void> {
-    await this.#acknowledged('ADD_MEM_REG', region, [fd]);
+  /** REM_MEM_REG (CONFIGURE_MEM_SLOTS): found by both addresses and the size. */
+  removeMemRegion(region: MemoryRegion): Promise<void> {
+    return this.command('REM_MEM_REG', region);
   }
 
-  async removeMemRegion(region: MemoryRegion): Promise<void> {
-    await this.#acknowledged('REM_MEM_REG', region);
+  /** IOTLB_MSG: an update or invalidation. Needs ACCESS_PLATFORM acknowledged. Sent with
+   *  NEED_REPLY always: the text wants a reply, DPDK gives it only when asked. */
+  sendIotlb(message: IotlbMessage): Promise<void> {
+    return this.command('IOTLB_MSG', message, { needReply: true, replyDue: true });
   }
 
-  async setVringNum(index: number, num: number): Promise<void> {
-    await this.#acknowledged('SET_VRING_NUM', { index, num });
+  /** GET_SHMEM_CONFIG (SHMEM): the device's shared memory regions, fixed for the connection. */
+  async getShmemConfig(): Promise<readonly ShmemRegion[]> {
+    return (await this.question('GET_SHMEM_CONFIG', undefined)).regions;
   }
 
-  async setVringAddr(addresses: VringAddr): Promise<void> {
-    await this.#acknowledged('SET_VRING_ADDR', addresses);
+  // Vrings.
+
+  /** SET_VRING_NUM: the size of a stopped vring. */
+  setVringNum(index: number, num: number): Promise<void> {
+    return this.command('SET_VRING_NUM', { index, num });
   }
 
-  async setVringBase(index: number, num: number): Promise<void> {
-    await this.#acknowledged('SET_VRING_BASE', { index, num });
+  /** SET_VRING_ADDR, checked first: rejects with INVALID_QUEUE and the codes of addresses too. On
+   *  a started vring only the log flag may change. */
+  setVringAddr(index: number, config: VringConfigData): Promise<void>;
+  /** SET_VRING_ADDR as it is, right or wrong. */
+  setVringAddr(addresses: VringAddr): Promise<void>;
+  async setVringAddr(target: number | VringAddr, config?: VringConfigData): Promise<void> {
+    const addresses =
+      typeof target === 'number' ? vringAddr(target, config as VringConfigData) : target;
+    await this.command('SET_VRING_ADDR', addresses);
   }
 
-  async setVringKick(index: number, fd: number | undefined): Promise<void> {
-    await this.#acknowledged('SET_VRING_KICK', ...vringFd(index, fd));
+  /** SET_VRING_BASE: split, the next avail index; packed, avail and used each with its wrap
+   *  counter. */
+  setVringBase(index: number, base: number): Promise<void> {
+    return this.command('SET_VRING_BASE', { index, num: base });
   }
 
-  async setVringCall(index: number, fd: number | undefined): Promise<void> {
-    await this.#acknowledged('SET_VRING_CALL', ...vringFd(index, fd));
+  /** GET_VRING_BASE: stops the vring once all in flight has completed; where it stopped. `suspend`
+   *  (GET_VRING_BASE_INFLIGHT) leaves what is in flight to the inflight area instead. */
+  getVringBase(index: number, { suspend = false } = {}): Promise<number> {
+    return this.inTurn(async () => {
+      const more = suspend ? VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT : 0n;
+      this.requireNegotiated('GET_VRING_BASE', more);
+      const { num } = await this.answerNow('GET_VRING_BASE', { index, num: suspend ? 1 : 0 });
+      return num;
+    });
   }
 
-  async setVringErr(index: number, fd: number | undefined): Promise<void> {
-    await this.#acknowledged('SET_VRING_ERR', ...vringFd(index, fd));
+  /** SET_VRING_KICK: the vring starts with the first kick. */
+  setVringKick(index: number, fd: number | undefined): Promise<void> {
+    return this.#vringFd('SET_VRING_KICK', index, fd);
   }
 
-  async setVringEnable(index: number, enabled: boolean): Promise<void> {
-    await this.#acknowledged('SET_VRING_ENABLE', { index, num: enabled ? 1 : 0 });
+  /** SET_VRING_CALL: may change while the vring runs; many back-ends signal it on receipt. */
+  setVringCall(index: number, fd: number | undefined): Promise<void> {
+    return this.#vringFd('SET_VRING_CALL', index, fd);
   }
 
-  /** Stops the vring; the next avail index. `suspend` (GET_VRING_BASE_INFLIGHT): what is in flight
-   *  stays recorded in the inflight area instead of being completed. */
-  async getVringBase(index: number, { suspend = false } = {}): Promise<number> {
-    return (await this.request('GET_VRING_BASE', { index, num: suspend ? 1 : 0 })).num;
+  /** SET_VRING_ERR. */
+  setVringErr(index: number, fd: number | undefined): Promise<void> {
+    return this.#vringFd('SET_VRING_ERR', index, fd);
   }
 
-  /** An area to record requests in, made by the back-end. The descriptor is the caller's: kept and
-   *  set again, it lets the next back-end take up what this one leaves. */
-  async getInflightFd(queueCount: number, queueSize: number): Promise<InflightFd> {
-    const fds = new FdBag();
-    const asked = { ...EMPTY_AREA, queueCount, queueSize };
-    const area = await this.request('GET_INFLIGHT_FD', asked, [], fds);
-    if (fds.count !== 1) {
-      fds.close();
-      throw new VhostUserError('FD_COUNT', `${fds.count} with an inflight area`);
-    }
-    return { area, fd: fds.take() };
+  /** SET_VRING_ENABLE: needs bit 30 acknowledged; remembered while the vring is stopped. */
+  setVringEnable(index: number, enabled: boolean): Promise<void> {
+    return this.command('SET_VRING_ENABLE', { index, num: enabled ? 1 : 0 });
   }
 
-  async setInflightFd({ area, fd }: InflightFd): Promise<void> {
-    await this.#acknowledged('SET_INFLIGHT_FD', area, [fd]);
+  /** SET_VRING_ENDIAN (CROSS_ENDIAN): byte order of a legacy device's vring. */
+  setVringEndian(index: number, order: 'little' | 'big'): Promise<void> {
+    return this.command('SET_VRING_ENDIAN', { index, num: order === 'big' ? 1 : 0 });
   }
 
+  /** VRING_KICK (INBAND_NOTIFICATIONS): a kick as a message; it starts the vring too. */
+  kickVring(index: number): Promise<void> {
+    return this.command('VRING_KICK', { index, num: 0 });
+  }
+
+  // Config space.
+
+  /** GET_CONFIG (CONFIG). Rejects with PEER_REFUSED for both ways to say no: an empty payload
+   *  (libvhost-user) and a head that announces no bytes (rust-vmm); PAYLOAD_SIZE for a reply of
+   *  another length than asked for. */
   async getConfig(offset: number, size: number): Promise<Uint8Array> {
     const request = { offset, flags: 0, bytes: new Uint8Array(size) };
-    const { bytes } = await this.request('GET_CONFIG', request);
-    // rust-vmm refuses with a header of size 0, libvhost-user with no payload at all (trap 9).
+    const { bytes } = await this.question('GET_CONFIG', request);
     if (bytes.byteLength === 0) {
       throw new VhostUserError('PEER_REFUSED', 'GET_CONFIG');
+    }
+    if (bytes.byteLength !== size) {
+      throw new VhostUserError('PAYLOAD_SIZE', `${bytes.byteLength} bytes, asked were ${size}`);
     }
     return bytes;
   }
 
-  async setConfig(offset: number, bytes: Uint8Array, flags = 0): Promise<void> {
-    await this.#acknowledged('SET_CONFIG', { offset, flags, bytes });
+  /** SET_CONFIG (CONFIG): flags 0 for the driver's write, 1 for live migration.
+   *  `qemu-storage-daemon` ends the session for any flag. */
+  setConfig(offset: number, bytes: Uint8Array, flags = 0): Promise<void> {
+    return this.command('SET_CONFIG', { offset, flags, bytes });
   }
 
-  async setBackendReqFd(fd: number): Promise<void> {
-    await this.#acknowledged('SET_BACKEND_REQ_FD', undefined, [fd]);
-  }
+  // What single kinds of devices have.
 
-  async resetDevice(): Promise<void> {
-    await this.#acknowledged('RESET_DEVICE', undefined);
-  }
-
-  async setStatus(status: number): Promise<void> {
-    await this.#acknowledged('SET_STATUS', BigInt(status));
-  }
-
-  async getStatus(): Promise<number> {
-    return Number(await this.request('GET_STATUS', undefined));
-  }
-
-  /** Any request; the reply, when one is due. Its descriptors go into `replyFds`, or are closed.
-   *  Throws VhostUserError PEER_REFUSED on a refusal that has no payload of its own. */
-  async request<N extends FrontendRequestName>(
-    name: N,
-    payload: PayloadOf<N>,
-    fds: readonly number[] = [],
-    replyFds?: FdBag,
-  ): Promise<ReplyOf<N>> {
-    const needReply = hasFeature(this.protocolFeatures, VHOST_USER_PROTOCOL_F_REPLY_ACK);
-    const row = frontendRequest(name) as unknown as RequestRow;
-    this.connection.send(encodeFrontendRequest(name, payload, { needReply }), fds);
-    if (!replyIsDue(row, needReply, this.protocolFeatures)) {
-      return undefined as ReplyOf<N>;
+  /** SEND_RARP (RARP): announces a MAC address to the network. Throws RangeError. */
+  async sendRarp(mac: Uint8Array): Promise<void> {
+    if (mac.byteLength !== MAC_BYTES) {
+      throw new RangeError(`a MAC address has ${MAC_BYTES} bytes, not ${mac.byteLength}`);
     }
-    const reply = await this.receive();
-    while (reply.fds.count > 0 && replyFds !== undefined) {
-      replyFds.add(reply.fds.take());
-    }
-    reply.fds.close();
-    if (reply.header.request !== row.id || !reply.header.isReply) {
-      throw new VhostUserError('UNEXPECTED_REPLY', name);
-    }
-    const codec = payloadCodec(row.reply.payload);
-    if (reply.payload.byteLength === 0 && row.reply.payload !== 'none') {
-      throw new VhostUserError('PEER_REFUSED', name);
-    }
-    return codec.decode(reply.payload) as ReplyOf<N>;
+    const word = new Uint8Array(8);
+    word.set(mac);
+    await this.command('SEND_RARP', new DataView(word.buffer).getBigUint64(0, true));
   }
 
-  /** The next message of the back-end; throws VhostUserError when the connection has ended. */
-  async receive(): Promise<RawMessage> {
-    const message = await this.connection.receive();
-    if (message === undefined) {
-      throw new VhostUserError('PEER_CLOSED');
+  /** NET_SET_MTU (MTU): the MTU the driver was told of. */
+  setNetMtu(mtu: number): Promise<void> {
+    return this.command('NET_SET_MTU', BigInt(mtu));
+  }
+
+  /** CREATE_CRYPTO_SESSION (CRYPTO_SESSION): the description with the session's id filled in. */
+  createCryptoSession(description: Uint8Array): Promise<Uint8Array> {
+    return this.question('CREATE_CRYPTO_SESSION', description);
+  }
+
+  /** CLOSE_CRYPTO_SESSION (CRYPTO_SESSION). */
+  closeCryptoSession(id: bigint): Promise<void> {
+    return this.command('CLOSE_CRYPTO_SESSION', id);
+  }
+
+  /** GPU_SET_SOCKET: the socket for display commands. */
+  setGpuSocket(fd: number): Promise<void> {
+    return this.command('GPU_SET_SOCKET', undefined, { fds: [fd] });
+  }
+
+  /** GET_SHARED_OBJECT (SHARED_OBJECT): the descriptor of the object, which is the caller's now;
+   *  undefined when the back-end does not know it. */
+  getSharedObject(uuid: string): Promise<number | undefined> {
+    return this.inTurn(async () => {
+      const { fds } = await this.questionNow('GET_SHARED_OBJECT', { uuid });
+      const fd = fds.count > 0 ? fds.take() : undefined;
+      fds.close();
+      return fd;
+    });
+  }
+
+  // The back-end's own requests.
+
+  /** SET_BACKEND_REQ_FD (BACKEND_REQ): a socket for the back-end's requests. A second one replaces
+   *  the first. */
+  setBackendReqFd(fd: number): Promise<void> {
+    return this.command('SET_BACKEND_REQ_FD', undefined, { fds: [fd] });
+  }
+
+  /** SET_BACKEND_REQ_FD with a socket served here: each request goes to its handler until the next
+   *  call, or close(). */
+  async serveBackendRequests(handlers: BackendRequestHandlers): Promise<BackendRequestPort> {
+    const { ours, theirs, closeTheirs } = backendRequestSockets();
+    const port = new BackendRequestPort(ours, handlers, () => this.protocolFeatures);
+    try {
+      await this.setBackendReqFd(theirs);
+    } catch (error) {
+      port.close();
+      throw error;
+    } finally {
+      closeTheirs();
     }
-    return message;
+    this.#backendRequests?.close();
+    this.#backendRequests = port;
+    return port;
   }
 
-  /** Bytes as they are, legal or not. */
-  sendRaw(bytes: Uint8Array, fds: readonly number[] = []): void {
-    this.connection.send(bytes, fds);
+  override close(): void {
+    this.#backendRequests?.close();
+    super.close();
   }
 
-  close(): void {
-    this.connection.close();
-  }
-
-  async #acknowledged<N extends FrontendRequestName>(
-    name: N,
-    payload: PayloadOf<N>,
-    fds: readonly number[] = [],
+  #vringFd(
+    name: 'SET_VRING_KICK' | 'SET_VRING_CALL' | 'SET_VRING_ERR',
+    index: number,
+    fd: number | undefined,
   ): Promise<void> {
-    const answer = await this.request(name, payload, fds);
-    if (typeof answer === 'bigint' && answer !== 0n) {
-      throw new VhostUserError('PEER_REFUSED', name);
-    }
+    const fds = fd === undefined ? [] : [fd];
+    return this.command(name, { index, hasFd: fd !== undefined }, { fds });
   }
 }
 
-function vringFd(
-  index: number,
-  fd: number | undefined,
-): [{ index: number; hasFd: boolean }, number[]] {
-  return [{ index, hasFd: fd !== undefined }, fd === undefined ? [] : [fd]];
+function checkedHandles(regions: readonly MemoryRegion[]): number[] {
+  const infos = regions as readonly MemoryRegionInfo[];
+  validateMemoryRegions(infos, MEM_TABLE_REGIONS_MAX);
+  return infos.map(({ mmapHandle }) => mmapHandle);
+}
+
+function vringAddr(index: number, config: VringConfigData): VringAddr {
+  validateVringConfig(config);
+  return {
+    index,
+    flags: config.flags,
+    descriptorAddress: config.descTableAddress,
+    availableAddress: config.availRingAddress,
+    usedAddress: config.usedRingAddress,
+    logAddress: config.logAddress ?? 0n,
+  };
 }
