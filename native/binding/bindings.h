@@ -6,13 +6,17 @@
 
 #include <memory>
 
+#include "../core/dirty-log.h"
 #include "../core/guest-memory.h"
 
 namespace vhost {
 
 std::shared_ptr<GuestMemory> memoryById(uint32_t id);
+// nullptr for 0, and for one that was released.
+std::shared_ptr<const DirtyLog> logById(uint32_t id);
 
 void initMemory(Napi::Env env, Napi::Object exports);
+void initLog(Napi::Env env, Napi::Object exports);
 void initDescriptors(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
 void initDataPlane(Napi::Env env, Napi::Object exports);

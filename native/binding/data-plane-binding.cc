@@ -19,25 +19,27 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
  public:
   static void define(Napi::Env env, Napi::Object exports) {
     using Self = DataPlaneBinding;
-    exports.Set(
-        "DataPlane",
-        DefineClass(
-            env, "DataPlane",
-            {InstanceMethod<&Self::turn>("turn"), InstanceMethod<&Self::addFile>("addFile"),
-             InstanceMethod<&Self::startVring>("startVring"),
-             InstanceMethod<&Self::enableVring>("enableVring"),
-             InstanceMethod<&Self::setCall>("setCall"), InstanceMethod<&Self::setErr>("setErr"),
-             InstanceMethod<&Self::drainVring>("drainVring"),
-             InstanceMethod<&Self::endVring>("endVring"),
-             InstanceMethod<&Self::inFlight>("inFlight"),
-             InstanceMethod<&Self::inFlightTotal>("inFlightTotal"),
-             InstanceMethod<&Self::hold>("hold"),
-             InstanceMethod<&Self::changeMemory>("changeMemory"),
-             InstanceMethod<&Self::copyOut>("copyOut"), InstanceMethod<&Self::copyIn>("copyIn"),
-             InstanceMethod<&Self::giveUp>("giveUp"),
-             InstanceMethod<&Self::requestCount>("requestCount"),
-             InstanceMethod<&Self::callCount>("callCount"),
-             InstanceMethod<&Self::close>("close")}));
+    exports.Set("DataPlane", DefineClass(env, "DataPlane",
+                                         {InstanceMethod<&Self::turn>("turn"),
+                                          InstanceMethod<&Self::addFile>("addFile"),
+                                          InstanceMethod<&Self::startVring>("startVring"),
+                                          InstanceMethod<&Self::enableVring>("enableVring"),
+                                          InstanceMethod<&Self::setCall>("setCall"),
+                                          InstanceMethod<&Self::setErr>("setErr"),
+                                          InstanceMethod<&Self::drainVring>("drainVring"),
+                                          InstanceMethod<&Self::endVring>("endVring"),
+                                          InstanceMethod<&Self::inFlight>("inFlight"),
+                                          InstanceMethod<&Self::inFlightTotal>("inFlightTotal"),
+                                          InstanceMethod<&Self::setLog>("setLog"),
+                                          InstanceMethod<&Self::setUsedLog>("setUsedLog"),
+                                          InstanceMethod<&Self::hold>("hold"),
+                                          InstanceMethod<&Self::changeMemory>("changeMemory"),
+                                          InstanceMethod<&Self::copyOut>("copyOut"),
+                                          InstanceMethod<&Self::copyIn>("copyIn"),
+                                          InstanceMethod<&Self::giveUp>("giveUp"),
+                                          InstanceMethod<&Self::requestCount>("requestCount"),
+                                          InstanceMethod<&Self::callCount>("callCount"),
+                                          InstanceMethod<&Self::close>("close")}));
   }
 
   // (exchange, uring, wakeFd, pollUs, headerBytes)
@@ -139,6 +141,20 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
 
   Napi::Value inFlightTotal(const Napi::CallbackInfo& info) {
     return number(info, plane(info)->inFlightTotal());
+  }
+
+  // (log, data): 0 is no log.
+  Napi::Value setLog(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    plane(info)->setLog(logById(arguments.u32(0)), arguments.boolean(1));
+    return info.Env().Undefined();
+  }
+
+  // (queue, on, address)
+  Napi::Value setUsedLog(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    plane(info)->setUsedLog(queue(info), arguments.boolean(1), arguments.u64(2));
+    return info.Env().Undefined();
   }
 
   Napi::Value hold(const Napi::CallbackInfo& info) {

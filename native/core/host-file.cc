@@ -49,6 +49,16 @@ int32_t fdKind(int fd) {
   return static_cast<int32_t>(kind);
 }
 
+int checkSharedFile(int fd, uint64_t endBytes) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return -errno;
+  if (!S_ISREG(status.st_mode)) return -EBADF;
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0) return -errno;
+  if ((flags & O_ACCMODE) != O_RDWR || (flags & O_PATH)) return -EACCES;
+  return static_cast<uint64_t>(status.st_size) < endBytes ? -EOVERFLOW : 0;
+}
+
 int createEventfd(uint32_t initial) {
   const int fd = eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK);
   return fd < 0 ? -errno : fd;

@@ -9,6 +9,10 @@ export * as exchange from './exchange.js';
 /** A guest memory, by number: numbers cross threads. */
 export type MemoryId = number;
 
+/** A dirty log, by number. */
+export type LogId = number;
+export const NO_LOG: LogId = 0;
+
 export const READABLE = 1;
 export const WRITABLE = 2;
 
@@ -45,6 +49,8 @@ export interface DataPlane {
   endVring(queue: number): number;
   inFlight(queue: number): number;
   inFlightTotal(): number;
+  setLog(log: LogId, data: boolean): void;
+  setUsedLog(queue: number, on: boolean, address: bigint): void;
   hold(held: boolean): void;
   changeMemory(memory: MemoryId): number;
   copyOut(chain: number, offset: number, to: Uint8Array, at: number, bytes: number): number;
@@ -75,6 +81,11 @@ interface Addon {
   memoryRelease(memory: MemoryId): void;
   memoryRegionCount(memory: MemoryId): number;
   memoryHoldsUser(memory: MemoryId, userAddress: bigint, bytes: bigint): boolean;
+  logMap(fd: number, sizeBytes: bigint, offsetBytes: bigint): number;
+  logWithSignal(log: LogId, fd: number): LogId;
+  logCovers(log: LogId, guestAddress: bigint, bytes: bigint): boolean;
+  logCoversMemory(log: LogId, memory: MemoryId): boolean;
+  logRelease(log: LogId): void;
   mapShared(fd: number, offset: number, bytes: number): ArrayBuffer | number;
   fdClose(fd: number): number;
   fdDuplicate(fd: number): number;

@@ -8,6 +8,7 @@ import {
   type FrontendRequestName,
   frontendRequest,
   hasFeature,
+  type LogArea,
   type MemoryRegion,
   type PayloadOf,
   payloadCodec,
@@ -75,6 +76,16 @@ export class VhostUserFrontend {
 
   async removeMemRegion(region: MemoryRegion): Promise<void> {
     await this.#acknowledged('REM_MEM_REG', region);
+  }
+
+  /** The dirty log is the area of the file; takes VHOST_USER_PROTOCOL_F_LOG_SHMFD. */
+  async setLogBase(area: LogArea, fd: number): Promise<void> {
+    await this.#acknowledged('SET_LOG_BASE', { form: 'area', ...area }, [fd]);
+  }
+
+  /** The eventfd to signal after bits of the log were set. */
+  async setLogFd(fd: number): Promise<void> {
+    await this.#acknowledged('SET_LOG_FD', undefined, [fd]);
   }
 
   async setVringNum(index: number, num: number): Promise<void> {

@@ -18,6 +18,7 @@ import {
   payloadCodec,
   type RequestRow,
   replyIsDue,
+  VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VhostUserError,
@@ -26,6 +27,7 @@ import {
 import { RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import type { BackendChannel } from './backend-channel.js';
+import { DirtyLog } from './dirty-log.js';
 import { HANDLERS } from './handlers/index.js';
 import { Vring } from './vring.js';
 
@@ -56,6 +58,7 @@ export class Session {
   status = 0;
   memory = GuestMemory.empty();
   backendChannel: BackendChannel | undefined;
+  readonly dirtyLog: DirtyLog;
   readonly #drainTimeoutMs: number;
   readonly #peerFault: Log['warn'];
   /** Stops of vrings that outlive their request because storage hangs. */
@@ -66,13 +69,14 @@ export class Session {
     this.device = device;
     this.pool = pool;
     this.log = log;
+    this.dirtyLog = new DirtyLog(pool);
     this.vrings = Array.from({ length: device.numQueues() }, (_, index) => new Vring(index));
     this.#drainTimeoutMs = drainTimeoutMs ?? DRAIN_TIMEOUT_MS;
     this.#peerFault = rateLimited((fields, message) => log.warn(fields, message));
   }
 
   get offeredFeatures(): bigint {
-    return this.device.features() | VHOST_USER_F_PROTOCOL_FEATURES;
+    return this.device.features() | VHOST_USER_F_PROTOCOL_FEATURES | VHOST_F_LOG_ALL;
   }
 
   /** Serves until the connection ends; never rejects. Afterwards nothing of the session is left. */
@@ -231,6 +235,7 @@ export class Session {
     await this.stopAllVrings().catch((error: unknown) => this.#logEnd(error));
     // Memory and device stay until the last request that uses them has come back.
     await Promise.all(this.#draining);
+    await this.dirtyLog.close();
     this.memory.release();
     await this.device.resetDevice?.();
   }

@@ -5,6 +5,7 @@ import type { FdBag } from '../../connection/fd-bag.js';
 import {
   type PayloadOf,
   SUCCESS,
+  VHOST_VRING_F_LOG,
   VhostUserError,
   type VringFd,
   type VringState,
@@ -34,17 +35,11 @@ export async function setVringAddr(
   if (descriptorAddress % 16n || availableAddress % 2n || usedAddress % 4n) {
     throw new VhostUserError('VRING_ADDRESS', `vring ${vring.index} is misaligned`);
   }
-  if (vring.started) {
-    // Sent again only to change the log flag; the same addresses are no change.
-    const same =
-      vring.addresses?.descriptorAddress === descriptorAddress &&
-      vring.addresses.availableAddress === availableAddress &&
-      vring.addresses.usedAddress === usedAddress;
-    if (!same) {
-      vring.requireStopped('addresses');
-    }
+  const logged = (addresses.flags & VHOST_VRING_F_LOG) !== 0;
+  if (logged && !session.dirtyLog.mayCover(addresses.logAddress, vring.usedBytes)) {
+    throw new VhostUserError('LOG_AREA', `it is too small for the used ring of ${vring.index}`);
   }
-  vring.addresses = addresses;
+  await vring.setAddresses(addresses, session.pool);
   await session.startIfReady(vring);
   return SUCCESS;
 }
