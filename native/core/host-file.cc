@@ -31,6 +31,15 @@ bool isEventfd(int fd) {
   return std::strcmp(target, "anon_inode:[eventfd]") == 0;
 }
 
+int setLock(int fd, short type, int64_t start, int64_t bytes) {
+  struct flock lock = {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = start;
+  lock.l_len = bytes;
+  return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+}
+
 }  // namespace
 
 int32_t fdKind(int fd) {
@@ -96,12 +105,11 @@ int createMemfd(const char* name, uint64_t bytes) {
 }
 
 int lockRange(int fd, bool exclusive, int64_t start, int64_t bytes) {
-  struct flock lock = {};
-  lock.l_type = exclusive ? F_WRLCK : F_RDLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = start;
-  lock.l_len = bytes;
-  return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+  return setLock(fd, exclusive ? F_WRLCK : F_RDLCK, start, bytes);
+}
+
+int unlockRange(int fd, int64_t start, int64_t bytes) {
+  return setLock(fd, F_UNLCK, start, bytes);
 }
 
 int probeLock(int fd, bool exclusive, int64_t start, int64_t bytes) {

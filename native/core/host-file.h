@@ -37,6 +37,7 @@ int createMemfd(const char* name, uint64_t bytes);
 
 // Open-file-description lock on [start, start + bytes), bytes 0: to the end. Never waits.
 int lockRange(int fd, bool exclusive, int64_t start, int64_t bytes);
+int unlockRange(int fd, int64_t start, int64_t bytes);
 // 1 when somebody else's lock conflicts with such a lock, else 0.
 int probeLock(int fd, bool exclusive, int64_t start, int64_t bytes);
 

@@ -47,6 +47,12 @@ export interface VirtioDevice {
   getConfig?(offset: number, size: number): Uint8Array;
   /** Throws to refuse (a read-only field, a bad value). */
   setConfig?(offset: number, bytes: Uint8Array, reason: ConfigWriteReason): Promise<void>;
+  /** The first vring is about to run. Throws VhostUserError to refuse. */
+  acquire?(): Promise<void>;
+  /** No vring runs any more, and nothing is in flight: what belongs to one back-end at a time may go
+   *  to the next, in a live migration. May come without acquire(). Throws VhostUserError to tell the
+   *  front-end. */
+  release?(): Promise<void>;
   /** Back to the state after start-up: the driver or the connection is gone. Rings are stopped. */
   resetDevice?(): Promise<void>;
   /** One mask of queue indices for each worker; queues in no mask go to worker 0. */

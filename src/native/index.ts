@@ -95,6 +95,7 @@ interface Addon {
   eventfdRead(fd: number): number;
   memfdCreate(name: string, bytes: number): number;
   fileLock(fd: number, exclusive: boolean, start: number, bytes: number): number;
+  fileUnlock(fd: number, start: number, bytes: number): number;
   fileProbeLock(fd: number, exclusive: boolean, start: number, bytes: number): number;
   blockDevice(fd: number): { readonly bytes: number; readonly logicalBlockBytes: number };
   fileDirectAlignment(fd: number): number;

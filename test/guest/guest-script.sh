@@ -7,7 +7,7 @@
 #
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
-#   vt_role      disk (format at first sight, verify afterwards) | readonly | probe
+#   vt_role      disk (format at first sight, verify afterwards) | readonly | migrate | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
 #   vt_part_mib  length of the partition; vt_raw_mib: where the area beyond it starts
@@ -227,6 +227,36 @@ readonly_stage() {
   refused discard-refused "$blkdiscard" -f -o "$((vt_raw_mib * mib))" -l "$mib" "$disk"
 }
 
+# A round: everything is read from the disk into memory, and something new written.
+migrate_round() {
+  drop_caches
+  verify || return 1
+  dd if=/dev/urandom of="$files/../round" bs=64k count=8 conv=fsync
+}
+
+# The serial tells which daemon serves the disk: it is asked for each time.
+migrate_stage() {
+  say "stage migrate"
+  vt_end=poweroff
+  check partition make_partition
+  check mkfs mkfs.ext4 -q -F -E nodiscard "$part"
+  check mount mount -t ext4 "$part" /mnt
+  check fill fill boot-0
+  round=0
+  until [ "$(cat /sys/block/vda/serial)" = moved ]; do
+    round=$((round + 1))
+    check "round $round" migrate_round
+  done
+  say "mark moved"
+  # First what has come over in memory, then what is on the disk.
+  check cached-checksums verify
+  drop_caches
+  check checksums verify
+  check small-synced-writes small_synced_writes
+  check unmount umount /mnt
+  check fsck e2fsck -f -n "$part"
+}
+
 start_up
 if [ "$vt_role" = probe ]; then
   finish poweroff
@@ -234,6 +264,8 @@ fi
 report_disk
 if [ "$vt_role" = readonly ]; then
   readonly_stage
+elif [ "$vt_role" = migrate ]; then
+  migrate_stage
 elif [ -b "$part" ]; then
   verify_stage
 else

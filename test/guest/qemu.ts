@@ -14,6 +14,10 @@ export interface QemuOptions {
   /** key=value for the guest script, handed over on the kernel command line. */
   readonly parameters: Readonly<Record<string, string | number>>;
   readonly accelerator: Accelerator;
+  /** A socket to be made for its monitor (QMP). */
+  readonly monitorPath?: string;
+  /** Wait on this socket for a guest that migrates here, instead of booting one. */
+  readonly incomingPath?: string;
 }
 
 const MEMORY_MIB = 256;
@@ -35,6 +39,13 @@ function diskArguments(socketPath: string, numQueues: number): string[] {
   ];
 }
 
+function migrationArguments({ monitorPath, incomingPath }: QemuOptions): string[] {
+  return [
+    ...(monitorPath === undefined ? [] : ['-qmp', `unix:${monitorPath},server=on,wait=off`]),
+    ...(incomingPath === undefined ? [] : ['-incoming', `unix:${incomingPath}`]),
+  ];
+}
+
 export function startQemu(options: QemuOptions): Machine {
   const kernel = findQemuKernel();
   if (kernel === undefined) throw new Error('no guest kernel: run "npm run setup"');
@@ -52,6 +63,7 @@ export function startQemu(options: QemuOptions): Machine {
       ...(options.socketPath === undefined
         ? []
         : diskArguments(options.socketPath, options.numQueues)),
+      ...migrationArguments(options),
       ...['-kernel', kernel.imagePath, '-initrd', buildInitramfs(kernel), '-append', append],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },

@@ -117,20 +117,48 @@ export class Session {
     if (!vring.ready || this.memory.regionCount === 0) {
       return;
     }
-    await vring.start({
-      memory: this.memory.id,
-      eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
-      pool: this.pool,
-    });
+    if (!this.#running) {
+      await this.device.acquire?.();
+    }
+    try {
+      await vring.start({
+        memory: this.memory.id,
+        eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
+        pool: this.pool,
+      });
+    } catch (error) {
+      await this.#releaseUnused();
+      throw error;
+    }
     this.log.debug({ queue: vring.index, size: vring.size, base: vring.base }, 'vring started');
   }
 
   /** Drains and stops, within the limit; the next avail index. */
   async stopVring(vring: Vring): Promise<number> {
-    const stopped = vring.stop(this.pool);
+    const stopped = this.#stop(vring);
     this.#draining.add(stopped);
-    void stopped.finally(() => this.#draining.delete(stopped));
+    const settled = () => this.#draining.delete(stopped);
+    stopped.then(settled, settled);
     return await withLimit(stopped, this.#drainTimeoutMs);
+  }
+
+  get #running(): boolean {
+    return this.vrings.some((vring) => vring.started);
+  }
+
+  async #stop(vring: Vring): Promise<number> {
+    const ran = vring.started;
+    const base = await vring.stop(this.pool);
+    if (ran) {
+      await this.#releaseUnused();
+    }
+    return base;
+  }
+
+  async #releaseUnused(): Promise<void> {
+    if (!this.#running) {
+      await this.device.release?.();
+    }
   }
 
   async stopAllVrings(): Promise<void> {
@@ -141,7 +169,7 @@ export class Session {
   async changeMemory(next: GuestMemory): Promise<void> {
     const former = this.memory;
     this.memory = next;
-    if (this.vrings.some((vring) => vring.started)) {
+    if (this.#running) {
       await this.pool.changeMemory(next.id);
     }
     former.release();
@@ -234,7 +262,7 @@ export class Session {
     this.backendChannel?.close();
     await this.stopAllVrings().catch((error: unknown) => this.#logEnd(error));
     // Memory and device stay until the last request that uses them has come back.
-    await Promise.all(this.#draining);
+    await Promise.allSettled(this.#draining);
     await this.dirtyLog.close();
     this.memory.release();
     await this.device.resetDevice?.();

@@ -48,6 +48,7 @@ export class BlkDevice implements VirtioDevice {
       readOnly: options.readOnly,
       direct: options.cache === 'none',
       createBytes: options.create,
+      lock: options.imageLock,
     });
     try {
       this.#blockBytes = this.#chooseBlockBytes();
@@ -135,6 +136,24 @@ export class BlkDevice implements VirtioDevice {
       throw new VhostUserError('CONFIG_READ_ONLY', `offset ${offset}, ${bytes.byteLength} bytes`);
     }
     this.#state.writeback = value === 1;
+  }
+
+  async acquire(): Promise<void> {
+    try {
+      this.#image.acquire();
+    } catch (error) {
+      throw new VhostUserError('DEVICE', (error as Error).message, { cause: error });
+    }
+  }
+
+  /** What can't be made durable is not handed over: the lock stays. */
+  async release(): Promise<void> {
+    try {
+      await this.#image.release();
+    } catch (error) {
+      this.#state.fail();
+      throw new VhostUserError('DEVICE', (error as Error).message, { cause: error });
+    }
   }
 
   async resetDevice(): Promise<void> {
