@@ -31,13 +31,16 @@ interface MigrationInfo {
 }
 
 const NUM_QUEUES = 2;
-/** Sums are slow under TCG; a few MiB still are a thousand pages that only the device writes. */
-const FILL_MIB = 6;
+/** In each of four sets. A few MiB are a thousand pages that only the device writes. */
+const FILL_MIB = 4;
 const BOOT_LIMIT_MS = 60_000;
-const MIGRATION_LIMIT_MS = 60_000;
-const FINISH_LIMIT_MS = 60_000;
+const MIGRATION_LIMIT_MS = 30_000;
+const FINISH_LIMIT_MS = 30_000;
+const EXIT_LIMIT_MS = 5000;
 const POLL_MS = 50;
-/** A guest that keeps writing must still fit into the last pass. */
+/** One pass and the rest at once. Held back for many passes, a guest under QEMU 7.2's TCG panicked
+ *  after the move, also one whose rounds left the disk nearly alone; why is not known. So this does
+ *  not prove that each page is logged: test/e2e/dirty-log.test.ts does. */
 const DOWNTIME_LIMIT_MS = 1000;
 const BANDWIDTH_BYTES = 1 << 30;
 const TAIL_LINES = 30;
@@ -73,10 +76,16 @@ async function startSide(
       vt_role: 'migrate',
       vt_fill_mib: FILL_MIB,
       vt_part_mib: DISK_LAYOUT.partitionMib,
+      // The kernel's own: else a CPU clears each page before the device writes into it, and QEMU
+      // copies it again for that, however little the back-end logs.
+      init_on_alloc: 0,
     },
   });
   return { backend, machine, monitorPath };
 }
+
+const isOver = ({ status = '' }: MigrationInfo) =>
+  ['completed', 'failed', 'cancelled'].includes(status);
 
 async function migrate(qmp: Qmp, path: string): Promise<MigrationInfo> {
   await qmp.execute('migrate-set-parameters', {
@@ -87,8 +96,7 @@ async function migrate(qmp: Qmp, path: string): Promise<MigrationInfo> {
   const endMs = performance.now() + MIGRATION_LIMIT_MS;
   for (;;) {
     const info = (await qmp.execute('query-migrate')) as MigrationInfo;
-    const over = ['completed', 'failed', 'cancelled'].includes(info.status ?? '');
-    if (over || performance.now() > endMs) return info;
+    if (isOver(info) || performance.now() > endMs) return info;
     await delay(POLL_MS);
   }
 }
@@ -135,7 +143,7 @@ export async function runMigration(): Promise<MigrationOutcome> {
         problems.push('the guest never powered off');
       }
       await qmp.execute('quit').catch(() => {});
-      await within(destination.machine.child.exited, FINISH_LIMIT_MS);
+      await within(destination.machine.child.exited, EXIT_LIMIT_MS);
       problems.push(...judge(source.machine, destination.machine));
       for (const { backend } of sides) problems.push(...(await stopAndJudge(backend)));
       problems.push(...checkFileSystem(join(directory, 'disk.img')));

@@ -4,6 +4,7 @@ import t from 'tap';
 import {
   FRONTEND_REQUESTS,
   type FrontendRequestName,
+  VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
 } from '../../../../src/core/protocol/index.js';
 import { HANDLERS } from '../../../../src/core/session/handlers/index.js';
@@ -20,9 +21,9 @@ t.test('every request of the table has a handler', async (t) => {
 
 t.test('questions', async (t) => {
   const rig = new SessionRig(t);
-  const offered = rig.device.features() | VHOST_USER_F_PROTOCOL_FEATURES;
+  const offered = rig.device.features() | VHOST_USER_F_PROTOCOL_FEATURES | VHOST_F_LOG_ALL;
   t.equal(await rig.ask('GET_FEATURES', undefined), offered);
-  t.equal(await rig.ask('GET_PROTOCOL_FEATURES', undefined), 0x1a229n);
+  t.equal(await rig.ask('GET_PROTOCOL_FEATURES', undefined), 0x1a22bn);
   t.equal(await rig.ask('GET_QUEUE_NUM', undefined), BigInt(QUEUES), 'SPDK asks before MQ');
   await rig.negotiate();
   t.equal(await rig.ask('GET_MAX_MEM_SLOTS', undefined), BigInt(MEM_SLOTS_MAX));
@@ -34,9 +35,7 @@ t.test('what this back-end does not do is refused', async (t) => {
   await rig.negotiate();
   const event = eventfd();
   const rows: readonly (readonly [FrontendRequestName, unknown, number[]])[] = [
-    ['SET_LOG_FD', undefined, [event]],
     ['GPU_SET_SOCKET', undefined, [event]],
-    ['SET_LOG_BASE', { form: 'area', mmapSizeBytes: 4096n, mmapOffsetBytes: 0n }, []],
     ['SEND_RARP', 0n, []],
     ['VRING_KICK', { index: 0, num: 0 }, []],
   ];
