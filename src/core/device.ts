@@ -49,9 +49,8 @@ export interface VirtioDevice {
   setConfig?(offset: number, bytes: Uint8Array, reason: ConfigWriteReason): Promise<void>;
   /** The first vring is about to run. Throws VhostUserError to refuse. */
   acquire?(): Promise<void>;
-  /** No vring runs any more, and nothing is in flight: what belongs to one back-end at a time may go
-   *  to the next, in a live migration. May come without acquire(). Throws VhostUserError to tell the
-   *  front-end. */
+  /** No vring runs any more, and nothing is in flight: what one back-end at a time may have can go
+   *  to the next, in a live migration. May come without acquire(). Throws VhostUserError to tell. */
   release?(): Promise<void>;
   /** Back to the state after start-up: the driver or the connection is gone. Rings are stopped. */
   resetDevice?(): Promise<void>;
