@@ -50,7 +50,7 @@ export interface VirtioDevice {
   /** The first vring is about to run. Throws VhostUserError to refuse. */
   acquire?(): Promise<void>;
   /** No vring runs any more, and nothing is in flight: what one back-end at a time may have can go
-   *  to the next, in a live migration. May come without acquire(). Throws VhostUserError to tell. */
+   *  to the next, in a live migration. May come without acquire(). Throws VhostUserError. */
   release?(): Promise<void>;
   /** Back to the state after start-up: the driver or the connection is gone. Rings are stopped. */
   resetDevice?(): Promise<void>;
