@@ -5,6 +5,7 @@
       "sources": [
         "native/core/data-plane.cc",
         "native/core/descriptor-chain.cc",
+        "native/core/dirty-log.cc",
         "native/core/fault-guard.cc",
         "native/core/guest-memory.cc",
         "native/core/host-file.cc",
@@ -24,6 +25,7 @@
         "native/binding/data-plane-binding.cc",
         "native/binding/descriptor-binding.cc",
         "native/binding/inflight-binding.cc",
+        "native/binding/log-binding.cc",
         "native/binding/memory-binding.cc",
         "native/binding/socket-binding.cc",
         "native/binding/watcher-binding.cc"

@@ -5,6 +5,7 @@ namespace {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   vhost::initMemory(env, exports);
   vhost::initInflight(env, exports);
+  vhost::initLog(env, exports);
   vhost::initDescriptors(env, exports);
   vhost::initSocket(env, exports);
   vhost::initWatcher(env, exports);

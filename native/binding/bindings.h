@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "../core/dirty-log.h"
 #include "../core/guest-memory.h"
 #include "../core/inflight-area.h"
 
@@ -16,6 +17,11 @@ std::shared_ptr<InflightArea> inflightById(uint32_t id);
 
 void initMemory(Napi::Env env, Napi::Object exports);
 void initInflight(Napi::Env env, Napi::Object exports);
+// nullptr for 0, and for one that was released.
+std::shared_ptr<const DirtyLog> logById(uint32_t id);
+
+void initMemory(Napi::Env env, Napi::Object exports);
+void initLog(Napi::Env env, Napi::Object exports);
 void initDescriptors(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
 void initDataPlane(Napi::Env env, Napi::Object exports);

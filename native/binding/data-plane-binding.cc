@@ -31,6 +31,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                                           InstanceMethod<&Self::endVring>("endVring"),
                                           InstanceMethod<&Self::inFlight>("inFlight"),
                                           InstanceMethod<&Self::inFlightTotal>("inFlightTotal"),
+                                          InstanceMethod<&Self::setLog>("setLog"),
+                                          InstanceMethod<&Self::setUsedLog>("setUsedLog"),
                                           InstanceMethod<&Self::hold>("hold"),
                                           InstanceMethod<&Self::changeMemory>("changeMemory"),
                                           InstanceMethod<&Self::copyOut>("copyOut"),
@@ -155,6 +157,20 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
 
   Napi::Value inFlightTotal(const Napi::CallbackInfo& info) {
     return number(info, plane(info)->inFlightTotal());
+  }
+
+  // (log, data): 0 is no log.
+  Napi::Value setLog(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    plane(info)->setLog(logById(arguments.u32(0)), arguments.boolean(1));
+    return info.Env().Undefined();
+  }
+
+  // (queue, on, address)
+  Napi::Value setUsedLog(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    plane(info)->setUsedLog(queue(info), arguments.boolean(1), arguments.u64(2));
+    return info.Env().Undefined();
   }
 
   Napi::Value hold(const Napi::CallbackInfo& info) {

@@ -69,6 +69,12 @@ Napi::Value fileLock(const Napi::CallbackInfo& info) {
                           arguments.integer(3, 0, 1LL << 52)));
 }
 
+Napi::Value fileUnlock(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, unlockRange(arguments.fd(0), arguments.integer(1, 0, 1LL << 52),
+                                  arguments.integer(2, 0, 1LL << 52)));
+}
+
 Napi::Value fileProbeLock(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   return number(info,
@@ -104,6 +110,7 @@ void initDescriptors(Napi::Env env, Napi::Object exports) {
   exports.Set("timerArm", Napi::Function::New(env, timerArm));
   exports.Set("memfdCreate", Napi::Function::New(env, memfdCreate));
   exports.Set("fileLock", Napi::Function::New(env, fileLock));
+  exports.Set("fileUnlock", Napi::Function::New(env, fileUnlock));
   exports.Set("fileProbeLock", Napi::Function::New(env, fileProbeLock));
   exports.Set("blockDevice", Napi::Function::New(env, blockDevice));
   exports.Set("fileDirectAlignment", Napi::Function::New(env, fileDirectAlignment));

@@ -89,6 +89,7 @@ int DataPlane::startVring(const VringStart& start, std::shared_ptr<GuestMemory> 
   added->setCall(start.callFd);
   added->setErr(start.errFd);
   if (start.queue >= kQueuesMax || vrings_[start.queue] != nullptr) return -EINVAL;
+  added->ring.setLog(ringLog(start.queue));
   const int result = added->ring.start(std::move(memory), start.size, start.addresses,
                                        start.availBase, start.eventIdx);
   if (result != 0) return result;
@@ -139,6 +140,8 @@ int DataPlane::endVring(uint32_t queue) {
   if (found == nullptr) return -ENOENT;
   if (inFlight(queue) > 0) return -EBUSY;
   const int base = found->ring.nextAvail();
+  found->ring.logInFlight();
+  usedLogs_.erase(queue);
   if (found->pollToken != 0) {
     engine_->removePoll(found->kickFd, found->pollToken);
     queueOfToken_.erase(found->pollToken);
@@ -147,6 +150,24 @@ int DataPlane::endVring(uint32_t queue) {
   firstActive_ = 0;
   vrings_[queue].reset();
   return base;
+}
+
+RingLog DataPlane::ringLog(uint32_t queue) const {
+  const auto place = usedLogs_.find(queue);
+  const bool used = place != usedLogs_.end();
+  return {log_, logData_, used, used ? place->second : 0};
+}
+
+void DataPlane::setLog(std::shared_ptr<const DirtyLog> log, bool data) {
+  log_ = std::move(log);
+  logData_ = data;
+  for (uint32_t queue : active_) vrings_[queue]->ring.setLog(ringLog(queue));
+}
+
+void DataPlane::setUsedLog(uint32_t queue, bool on, uint64_t address) {
+  usedLogs_.erase(queue);
+  if (on) usedLogs_[queue] = address;
+  if (Vring* found = vring(queue)) found->ring.setLog(ringLog(queue));
 }
 
 // A device that failed completes nothing any more: of its queues only operations count, which still
@@ -307,6 +328,7 @@ void DataPlane::addEvent(EventCode code, uint32_t queue, uint32_t detail) {
 }
 
 void DataPlane::publish() {
+  bool logged = false;
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
     if (!owner->ring.unpublished()) continue;
@@ -314,6 +336,7 @@ void DataPlane::publish() {
     if (owner->ring.poisoned()) giveUp(queue, RingFault::kMemoryLost);
     if (owner->fault != RingFault::kNone) continue;
     owner->ring.publish();
+    logged |= owner->ring.logging();
     if (!owner->ring.needsCall()) continue;
     owner->call();
     if (owner->callsByMessage() && !owner->callTold) {
@@ -321,6 +344,7 @@ void DataPlane::publish() {
       addEvent(EventCode::kCall, queue, 0);
     }
   }
+  if (logged) log_->signal();
 }
 
 void DataPlane::giveUp(uint32_t queue, RingFault fault) {

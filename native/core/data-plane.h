@@ -72,6 +72,13 @@ class DataPlane {
   uint32_t inFlight(uint32_t queue) const;
   uint32_t inFlightTotal() const;
 
+  // The dirty log for all vrings, nullptr: none; whether what is written into buffers goes into it
+  // (VHOST_F_LOG_ALL). In force for every request that completes from now on.
+  void setLog(std::shared_ptr<const DirtyLog> log, bool data);
+  // Whether a vring's used ring goes into it too, and at which address (VHOST_VRING_F_LOG); also
+  // before the vring starts.
+  void setUsedLog(uint32_t queue, bool on, uint64_t address);
+
   // Pops nothing on any vring while held; for changes of memory.
   void hold(bool held) { held_ = held; }
   // Only while nothing is in flight. Vrings that lie outside the new memory are given up.
@@ -112,6 +119,7 @@ class DataPlane {
   Vring* vring(uint32_t queue) const;
   Vring* vringOf(uint32_t chain, uint16_t* head) const;
   const DescriptorChain* chainOf(uint32_t chain) const;
+  RingLog ringLog(uint32_t queue) const;
   void runCommands(uint32_t count);
   void reap();
   void finish(const Operation& op, int result);
@@ -150,6 +158,9 @@ class DataPlane {
   uint32_t eventsReported_ = 0;  // those TypeScript has been told of
   // For which the table had no room: at most 3 for each vring and 2 for each watched descriptor.
   std::vector<EventRecord> lateEvents_;
+  std::shared_ptr<const DirtyLog> log_;
+  bool logData_ = false;
+  std::map<uint32_t, uint64_t> usedLogs_;  // queue index to address
   bool wake_ = false;
   bool held_ = false;
 };

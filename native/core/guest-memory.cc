@@ -87,6 +87,17 @@ uint8_t* GuestMemory::userToHost(uint64_t userAddress, uint64_t bytes) const {
   return nullptr;
 }
 
+uint64_t GuestMemory::hostToGuest(const void* host) const {
+  const auto at = reinterpret_cast<uintptr_t>(host);
+  for (const auto& region : regions_) {
+    const auto start = reinterpret_cast<uintptr_t>(region->host());
+    if (at >= start && at - start < region->description().sizeBytes) {
+      return region->description().guestAddress + (at - start);
+    }
+  }
+  return UINT64_MAX;
+}
+
 bool GuestMemory::poisoned() const {
   return std::any_of(regions_.begin(), regions_.end(), [](const auto& r) { return r->poisoned(); });
 }

@@ -36,6 +36,10 @@ class GuestMemory {
   // whole. Ring addresses are given this way (vhost-user: SET_VRING_ADDR).
   uint8_t* userToHost(uint64_t userAddress, uint64_t bytes) const;
 
+  // The other way round: the guest address of a byte that translate() gave out. UINT64_MAX for one
+  // that is in no region. Linear: for the dirty log, not for the data path.
+  uint64_t hostToGuest(const void* host) const;
+
   bool poisoned() const;
   // All regions: after the kernel met a lost page (EFAULT) it is not known in which one.
   void poison() const;

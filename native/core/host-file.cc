@@ -32,6 +32,15 @@ bool isEventfd(int fd) {
   return std::strcmp(target, "anon_inode:[eventfd]") == 0;
 }
 
+int setLock(int fd, short type, int64_t start, int64_t bytes) {
+  struct flock lock = {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = start;
+  lock.l_len = bytes;
+  return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+}
+
 }  // namespace
 
 int32_t fdKind(int fd) {
@@ -48,6 +57,16 @@ int32_t fdKind(int fd) {
   if (S_ISBLK(status.st_mode)) kind = FdKind::kBlockDevice;
   if (kind == FdKind::kOther && isEventfd(fd)) kind = FdKind::kEventfd;
   return static_cast<int32_t>(kind);
+}
+
+int checkSharedFile(int fd, uint64_t endBytes) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return -errno;
+  if (!S_ISREG(status.st_mode)) return -EBADF;
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0) return -errno;
+  if ((flags & O_ACCMODE) != O_RDWR || (flags & O_PATH)) return -EACCES;
+  return static_cast<uint64_t>(status.st_size) < endBytes ? -EOVERFLOW : 0;
 }
 
 int createEventfd(uint32_t initial) {
@@ -99,12 +118,11 @@ int createMemfd(const char* name, uint64_t bytes) {
 }
 
 int lockRange(int fd, bool exclusive, int64_t start, int64_t bytes) {
-  struct flock lock = {};
-  lock.l_type = exclusive ? F_WRLCK : F_RDLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = start;
-  lock.l_len = bytes;
-  return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+  return setLock(fd, exclusive ? F_WRLCK : F_RDLCK, start, bytes);
+}
+
+int unlockRange(int fd, int64_t start, int64_t bytes) {
+  return setLock(fd, F_UNLCK, start, bytes);
 }
 
 int probeLock(int fd, bool exclusive, int64_t start, int64_t bytes) {

@@ -22,6 +22,11 @@ int32_t fdKind(int fd);
 // qemu-storage-daemon sets it too, so front-ends live with it.
 void makeNonBlocking(int fd);
 
+// May a front-end's file be mapped read-write up to endBytes? mmap of more than the file holds
+// succeeds and faults later (CS-076). -EBADF (no regular file), -EACCES (not read-write), or
+// -EOVERFLOW (too short).
+int checkSharedFile(int fd, uint64_t endBytes);
+
 int createEventfd(uint32_t initial);
 // Adds one to an eventfd without ever blocking: a full counter is signalled already.
 int signalEventfd(int fd);
@@ -36,6 +41,7 @@ int createMemfd(const char* name, uint64_t bytes);
 
 // Open-file-description lock on [start, start + bytes), bytes 0: to the end. Never waits.
 int lockRange(int fd, bool exclusive, int64_t start, int64_t bytes);
+int unlockRange(int fd, int64_t start, int64_t bytes);
 // 1 when somebody else's lock conflicts with such a lock, else 0.
 int probeLock(int fd, bool exclusive, int64_t start, int64_t bytes);
 

@@ -7,6 +7,8 @@
 
 #include <cerrno>
 
+#include "host-file.h"
+
 namespace vhost {
 namespace {
 
@@ -21,15 +23,10 @@ int checkDescription(const RegionDescription& d) {
   return 0;
 }
 
-// mmap of more than the file holds succeeds and faults later, so the file is asked first (CS-076).
 int checkFile(int fd, const RegionDescription& d, size_t* blockBytes) {
+  const int result = checkSharedFile(fd, d.mmapOffset + d.sizeBytes);
   struct stat status;
-  if (fstat(fd, &status) != 0) return -errno;
-  if (!S_ISREG(status.st_mode)) return -EBADF;
-  const int flags = fcntl(fd, F_GETFL);
-  if (flags < 0) return -errno;
-  if ((flags & O_ACCMODE) != O_RDWR || (flags & O_PATH)) return -EACCES;
-  if (static_cast<uint64_t>(status.st_size) < d.mmapOffset + d.sizeBytes) return -EOVERFLOW;
+  if (result != 0 || fstat(fd, &status) != 0) return result != 0 ? result : -errno;
   // For hugetlbfs st_blksize is the huge page, the unit mmap offsets must be aligned to.
   const auto pageBytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const auto fileBlock = static_cast<size_t>(status.st_blksize);

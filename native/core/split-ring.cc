@@ -224,6 +224,10 @@ void SplitRing::addUsed(uint16_t head, uint32_t writtenBytes) {
   uint8_t* element = used_ + kRingOffset + (usedIndex_ & (size_ - 1)) * kUsedEntryBytes;
   writeOnce<uint32_t>(element, head);
   writeOnce<uint32_t>(element + 4, writtenBytes);
+  if (log_.active()) {
+    log_.markChain(chains_[head], *memory_);
+    log_.markUsed(static_cast<uint64_t>(element - used_), kUsedEntryBytes);
+  }
   usedIndex_++;
   inflight_.ended(head);
   release(head);
@@ -233,7 +237,15 @@ void SplitRing::publish() {
   // Release: elements and data are visible before the index (§2.7.8.2).
   storeRelease16(used_ + kIdxOffset, usedIndex_);
   publishedUsed_ = usedIndex_;
+  log_.markUsed(kIdxOffset, sizeof(uint16_t));
   inflight_.published(usedIndex_);
+}
+
+void SplitRing::logInFlight() const {
+  if (!log_.active()) return;
+  for (const DescriptorChain& chain : chains_) {
+    if (chain.inFlight) log_.markChain(chain, *memory_);
+  }
 }
 
 bool SplitRing::needsCall() {
@@ -254,11 +266,9 @@ bool SplitRing::needsCall() {
 }
 
 bool SplitRing::enableNotification() {
-  if (eventIdx_) {
-    writeOnce<uint16_t>(used_ + kRingOffset + size_ * kUsedEntryBytes, nextAvail_);
-  } else {
-    writeOnce<uint16_t>(used_, 0);
-  }
+  const uint64_t at = eventIdx_ ? kRingOffset + uint64_t{size_} * kUsedEntryBytes : 0;
+  writeOnce<uint16_t>(used_ + at, eventIdx_ ? nextAvail_ : 0);
+  log_.markUsed(at, sizeof(uint16_t));
   kicksWanted_ = true;
   // Then look again: the driver may have added a chain before it saw our wish (§2.7.13.4.1).
   fullFence();
@@ -270,6 +280,7 @@ void SplitRing::disableNotification() {
   if (eventIdx_ || !kicksWanted_) return;
   kicksWanted_ = false;
   writeOnce<uint16_t>(used_, kUsedNoNotify);
+  log_.markUsed(0, sizeof(uint16_t));
 }
 
 }  // namespace vhost

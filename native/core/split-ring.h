@@ -9,6 +9,7 @@
 
 #include "descriptor-chain.h"
 #include "guest-memory.h"
+#include "ring-log.h"
 #include "split-inflight.h"
 
 namespace vhost {
@@ -68,7 +69,13 @@ class SplitRing {
   bool enableNotification();
   void disableNotification();
 
-  bool poisoned() const { return memory_->poisoned() || inflight_.poisoned(); }
+  // Before start(), or whenever the front-end changes its mind.
+  void setLog(RingLog log) { log_ = std::move(log); }
+  bool logging() const { return log_.active(); }
+  // For a ring that ends with chains in flight: they may be written, and will never be used.
+  void logInFlight() const;
+
+  bool poisoned() const { return memory_->poisoned() || inflight_.poisoned() || log_.lost(); }
   const std::shared_ptr<GuestMemory>& memory() const { return memory_; }
   uint32_t size() const { return size_; }
   uint16_t nextAvail() const { return nextAvail_; }
@@ -88,6 +95,7 @@ class SplitRing {
   RingFault append(const Descriptor& descriptor, DescriptorChain* chain);
   void release(uint16_t head);
 
+  RingLog log_;
   std::shared_ptr<GuestMemory> memory_;
   RingAddresses addresses_{};
   uint8_t* descriptors_ = nullptr;

@@ -22,6 +22,7 @@ export interface BlkFlags {
   readonly serial: string;
   readonly 'block-size'?: number | undefined;
   readonly cache: string;
+  readonly 'image-lock': string;
   readonly workers: number;
   readonly aio: 'io_uring' | 'threads';
   readonly 'poll-us': number;
@@ -84,6 +85,7 @@ function parseOptions(flags: BlkFlags): BlkOptions {
     queueSize: flags['queue-size'],
     serial: flags.serial,
     cache: flags.cache,
+    imageLock: flags['image-lock'],
     ...(create === undefined ? {} : { create }),
     ...(flags['block-size'] === undefined ? {} : { blockSize: flags['block-size'] }),
   });

@@ -63,6 +63,10 @@ export default class Blk extends BaseCommand {
       default: 'writeback',
       description: 'none bypasses the page cache (O_DIRECT)',
     }),
+    'image-lock': Flags.option({ options: ['open', 'running'] as const })({
+      default: 'open',
+      description: 'when to lock the image: running is for live migration',
+    }),
     ...WORKER_FLAGS,
     ...LOG_FLAGS,
     ...INFORMATION_FLAGS,

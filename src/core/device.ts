@@ -109,6 +109,12 @@ export interface VirtioDevice {
   /** Whether the driver took VIRTIO_F_RING_EVENT_IDX (VIRTIO 1.3 §2.7.7), after each SET_FEATURES.
    *  Rings follow it by themselves; this is for a device that tunes by it. Default: not told. */
   setEventIdx?(enabled: boolean): void;
+  /** The first vring is about to run. Throws VhostUserError to refuse. Default: nothing to take. */
+  acquire?(): Promise<void>;
+  /** No vring runs any more, and nothing is in flight: what one back-end at a time may have can go
+   *  to the next, in a live migration. May come without acquire(). Throws VhostUserError. Default:
+   *  nothing to give back. */
+  release?(): Promise<void>;
   /** Back to the state after start-up: the driver or the connection is gone. Rings are stopped.
    *  Default: nothing to forget. */
   resetDevice?(): Promise<void>;

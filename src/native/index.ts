@@ -13,6 +13,9 @@ export type MemoryId = number;
 export type InflightId = number;
 /** Stands for "requests are not recorded". */
 export const NO_INFLIGHT: InflightId = 0;
+/** A dirty log, by number. */
+export type LogId = number;
+export const NO_LOG: LogId = 0;
 
 export const READABLE = 1;
 export const WRITABLE = 2;
@@ -52,6 +55,8 @@ export interface DataPlane {
   endVring(queue: number): number;
   inFlight(queue: number): number;
   inFlightTotal(): number;
+  setLog(log: LogId, data: boolean): void;
+  setUsedLog(queue: number, on: boolean, address: bigint): void;
   hold(held: boolean): void;
   changeMemory(memory: MemoryId): number;
   copyOut(chain: number, offset: number, to: Uint8Array, at: number, bytes: number): number;
@@ -96,6 +101,11 @@ interface Addon {
     queueSize: number,
   ): number;
   inflightRelease(inflight: InflightId): void;
+  logMap(fd: number, sizeBytes: bigint, offsetBytes: bigint): number;
+  logWithSignal(log: LogId, fd: number): LogId;
+  logCovers(log: LogId, guestAddress: bigint, bytes: bigint): boolean;
+  logCoversMemory(log: LogId, memory: MemoryId): boolean;
+  logRelease(log: LogId): void;
   mapShared(fd: number, offset: number, bytes: number): ArrayBuffer | number;
   fdClose(fd: number): number;
   fdDuplicate(fd: number): number;
@@ -110,6 +120,7 @@ interface Addon {
   timerArm(fd: number, firstMs: number, intervalMs: number): number;
   memfdCreate(name: string, bytes: number): number;
   fileLock(fd: number, exclusive: boolean, start: number, bytes: number): number;
+  fileUnlock(fd: number, start: number, bytes: number): number;
   fileProbeLock(fd: number, exclusive: boolean, start: number, bytes: number): number;
   blockDevice(fd: number): { readonly bytes: number; readonly logicalBlockBytes: number };
   fileDirectAlignment(fd: number): number;

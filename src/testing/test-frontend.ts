@@ -8,6 +8,7 @@ import {
 } from '../core/frontend/index.js';
 import {
   hasFeature,
+  VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
   VIRTIO_F_RING_EVENT_IDX,
 } from '../core/protocol/index.js';
@@ -114,7 +115,8 @@ export class TestFrontend {
     const protocol = await frontend.getProtocolFeatures();
     await frontend.setProtocolFeatures(protocol & ~(this.#options.withoutProtocolFeatures ?? 0n));
     await frontend.setOwner();
-    this.features = offered & ~(this.#options.withoutFeatures ?? 0n);
+    // No front-end logs before it migrates.
+    this.features = offered & ~VHOST_F_LOG_ALL & ~(this.#options.withoutFeatures ?? 0n);
     await frontend.setFeatures(this.features);
     await frontend.setMemTable([this.memory.region], [this.memory.fd]);
   }

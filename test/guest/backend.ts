@@ -17,11 +17,12 @@ export interface BackendOptions {
   readonly numQueues?: number;
   readonly blockSizeBytes?: 512 | 4096;
   readonly readOnly?: boolean;
-  /** vhost-ts only, as are the three below. */
+  /** vhost-ts only, as are those below. */
   readonly serial?: string;
   readonly createSize?: string;
   readonly cache?: 'writeback' | 'writethrough' | 'none';
   readonly aio?: 'io_uring' | 'threads';
+  readonly imageLock?: 'open' | 'running';
   readonly logLevel?: string;
   /** The front-end listens, vhost-ts connects. */
   readonly client?: boolean;
@@ -52,6 +53,7 @@ function vhostTsCommand(options: BackendOptions): [string, string[]] {
     ['--create', options.createSize],
     ['--cache', options.cache],
     ['--aio', options.aio],
+    ['--image-lock', options.imageLock],
     ['--log-level', options.logLevel],
   ];
   const given = flags.flatMap(([flag, value]) => (value === undefined ? [] : [flag, `${value}`]));

@@ -7,7 +7,7 @@
 #
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
-#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | probe
+#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | migrate | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
 #   vt_part_mib  length of the partition; vt_raw_mib: where the area beyond it starts
@@ -234,6 +234,48 @@ rng_stage() {
   done
 }
 
+fill_sets() {
+  for set in 0 1 2 3; do
+    fill "set-$set" || return 1
+  done
+}
+
+# A round: a set of files is read from the disk, and something new written. The pages held another
+# set before, and no CPU has written to them since: if the device's writes are not logged, the old
+# set is what comes over.
+migrate_round() {
+  drop_caches
+  rm -f /tmp/parallel-failed
+  for dir in "$files/set-$(($1 % 4))"-*; do
+    (verify_one 0 "$dir")
+  done
+  [ ! -e /tmp/parallel-failed ] || return 1
+  dd if=/dev/urandom of="$files/../round" bs=64k count=8 conv=fsync
+}
+
+# The serial tells which daemon serves the disk: it is asked for each time.
+migrate_stage() {
+  say "stage migrate"
+  vt_end=poweroff
+  check partition make_partition
+  check mkfs mkfs.ext4 -q -F -E nodiscard "$part"
+  check mount mount -t ext4 "$part" /mnt
+  check fill fill_sets
+  round=0
+  until [ "$(cat /sys/block/vda/serial)" = moved ]; do
+    round=$((round + 1))
+    check "round $round" migrate_round "$round"
+  done
+  say "mark moved"
+  # First what has come over in memory, then what is on the disk.
+  check cached-checksums verify
+  drop_caches
+  check checksums verify
+  check small-synced-writes small_synced_writes
+  check unmount umount /mnt
+  check fsck e2fsck -f -n "$part"
+}
+
 start_up
 case $vt_role in
   probe) finish poweroff ;;
@@ -242,6 +284,8 @@ esac
 report_disk
 if [ "$vt_role" = readonly ]; then
   readonly_stage
+elif [ "$vt_role" = migrate ]; then
+  migrate_stage
 elif [ -b "$part" ]; then
   verify_stage
 else

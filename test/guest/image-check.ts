@@ -25,7 +25,7 @@ function sha256(bytes: Buffer): string {
 }
 
 /** Read-only (-n), so that checking never mends what it should report. */
-function checkFileSystem(imagePath: string): string[] {
+export function checkFileSystem(imagePath: string): string[] {
   const offset = DISK_LAYOUT.partitionStartMib * MIB;
   const result = spawnSync(
     findProgram('e2fsck') ?? 'e2fsck',

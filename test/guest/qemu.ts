@@ -18,6 +18,10 @@ export interface QemuOptions {
   readonly accelerator: Accelerator;
   /** More of QEMU's arguments, for devices that are no disk. */
   readonly devices?: readonly string[];
+  /** A socket to be made for its monitor (QMP). */
+  readonly monitorPath?: string;
+  /** Wait on this socket for a guest that migrates here, instead of booting one. */
+  readonly incomingPath?: string;
 }
 
 const MEMORY_MIB = 256;
@@ -40,6 +44,13 @@ function diskArguments({ socketPath, listens, numQueues }: QemuOptions): string[
   ];
 }
 
+function migrationArguments({ monitorPath, incomingPath }: QemuOptions): string[] {
+  return [
+    ...(monitorPath === undefined ? [] : ['-qmp', `unix:${monitorPath},server=on,wait=off`]),
+    ...(incomingPath === undefined ? [] : ['-incoming', `unix:${incomingPath}`]),
+  ];
+}
+
 export function startQemu(options: QemuOptions): Machine {
   const kernel = findQemuKernel();
   if (kernel === undefined) throw new Error('no guest kernel: run "npm run setup"');
@@ -56,6 +67,7 @@ export function startQemu(options: QemuOptions): Machine {
       ...['-numa', 'node,memdev=mem'],
       ...diskArguments(options),
       ...(options.devices ?? []),
+      ...migrationArguments(options),
       ...['-kernel', kernel.imagePath, '-initrd', buildInitramfs(kernel), '-append', append],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },

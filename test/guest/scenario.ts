@@ -32,13 +32,13 @@ export interface ScenarioOutcome {
   readonly backendOutput: readonly string[];
 }
 
-function createSparseImage(imagePath: string): void {
+export function createSparseImage(imagePath: string): void {
   const file = openSync(imagePath, 'wx');
   ftruncateSync(file, DISK_LAYOUT.sizeMib * MIB);
   closeSync(file);
 }
 
-async function stopAndJudge(backend: Backend): Promise<string[]> {
+export async function stopAndJudge(backend: Backend): Promise<string[]> {
   const { code, signal, inTime } = await backend.stop();
   if (!inTime) return ['the daemon did not end at SIGTERM'];
   return code === 0 ? [] : [`the daemon ended with ${signal ?? `exit ${code}`} at SIGTERM`];

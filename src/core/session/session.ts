@@ -23,6 +23,7 @@ import {
   payloadCodec,
   type RequestRow,
   replyIsDue,
+  VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
   VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
@@ -33,6 +34,7 @@ import { codeOfFault, RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring
 import type { WorkerPool } from '../worker/worker-pool.js';
 import { BackendChannel } from './backend-channel.js';
 import type { BackendAsker } from './backend-requests.js';
+import { DirtyLog } from './dirty-log.js';
 import { HANDLERS } from './handlers/index.js';
 import { InbandCalls } from './inband-calls.js';
 import { ReplyWithFd } from './reply-with-fd.js';
@@ -74,6 +76,7 @@ export class Session implements BackendAsker {
   protocolFeatures = 0n;
   status = 0;
   memory = GuestMemory.empty();
+  readonly dirtyLog: DirtyLog;
   #inflight: InflightArea | undefined;
   /** The transfer of device state in progress, or the last one. */
   stateTransfer: StateTransfer | undefined;
@@ -95,6 +98,7 @@ export class Session implements BackendAsker {
     this.device = device;
     this.pool = pool;
     this.log = log;
+    this.dirtyLog = new DirtyLog(pool);
     this.vrings = Array.from({ length: device.numQueues() }, (_, index) => new Vring(index));
     this.#drainTimeoutMs = drainTimeoutMs ?? DRAIN_TIMEOUT_MS;
     this.#channelReplyTimeoutMs = options.channelReplyTimeoutMs;
@@ -107,7 +111,7 @@ export class Session implements BackendAsker {
   }
 
   get offeredFeatures(): bigint {
-    return this.device.features() | VHOST_USER_F_PROTOCOL_FEATURES;
+    return this.device.features() | VHOST_USER_F_PROTOCOL_FEATURES | VHOST_F_LOG_ALL;
   }
 
   /** Serves until the connection ends; never rejects. Afterwards nothing of the session is left. */
@@ -219,13 +223,21 @@ export class Session implements BackendAsker {
     if (this.stateTransfer?.running) {
       throw new VhostUserError('SESSION_STATE', 'a vring starts while device state is transferred');
     }
-    await vring.start({
-      memory: this.memory.id,
-      inflight: this.#inflight?.id ?? NO_INFLIGHT,
-      eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
-      inband: this.inband,
-      pool: this.pool,
-    });
+    if (this.#suspended) {
+      await this.device.acquire?.();
+    }
+    try {
+      await vring.start({
+        memory: this.memory.id,
+        inflight: this.#inflight?.id ?? NO_INFLIGHT,
+        eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
+        inband: this.inband,
+        pool: this.pool,
+      });
+    } catch (error) {
+      await this.#releaseUnused();
+      throw error;
+    }
     this.log.debug({ queue: vring.index, size: vring.size, base: vring.base }, 'vring started');
     // As SET_VRING_CALL signals on receipt: an interrupt may have been lost with a former back-end.
     this.#callByMessage(vring);
@@ -248,14 +260,30 @@ export class Session implements BackendAsker {
 
   /** Drains (or suspends) and stops, within the limit; the next avail index. */
   async stopVring(vring: Vring, suspend = false): Promise<number> {
-    const stopped = vring.stop(this.pool, suspend, () => this.#inbandCalls.flush(vring.index));
+    const stopped = this.#stop(vring, suspend);
     this.#draining.add(stopped);
-    void stopped.finally(() => this.#draining.delete(stopped));
+    const settled = () => this.#draining.delete(stopped);
+    stopped.then(settled, settled);
     return await withLimit(
       stopped,
       this.#drainTimeoutMs,
       () => new VhostUserError('DRAIN_TIMEOUT'),
     );
+  }
+
+  async #stop(vring: Vring, suspend: boolean): Promise<number> {
+    const ran = vring.started;
+    const base = await vring.stop(this.pool, suspend, () => this.#inbandCalls.flush(vring.index));
+    if (ran) {
+      await this.#releaseUnused();
+    }
+    return base;
+  }
+
+  async #releaseUnused(): Promise<void> {
+    if (this.#suspended) {
+      await this.device.release?.();
+    }
   }
 
   async stopAllVrings(): Promise<void> {
@@ -266,7 +294,7 @@ export class Session implements BackendAsker {
   async changeMemory(next: GuestMemory): Promise<void> {
     const former = this.memory;
     this.memory = next;
-    if (this.vrings.some((vring) => vring.started)) {
+    if (!this.#suspended) {
       await this.pool.changeMemory(next.id);
     }
     former.release();
@@ -379,7 +407,8 @@ export class Session implements BackendAsker {
     this.#backendChannel?.close();
     await this.stopAllVrings().catch((error: unknown) => this.#logEnd(error));
     // Memory and device stay until the last request that uses them has come back.
-    await Promise.all(this.#draining);
+    await Promise.allSettled(this.#draining);
+    await this.dirtyLog.close();
     await this.stateTransfer?.ended;
     this.memory.release();
     this.setInflight(undefined);

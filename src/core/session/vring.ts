@@ -2,7 +2,7 @@
 // started (a worker owns it) and enabled. Descriptors are held here until the worker gets them.
 
 import { errnoName, type InflightId, NO_INFLIGHT, native } from '../../native/index.js';
-import { VhostUserError, type VringAddr } from '../protocol/index.js';
+import { VHOST_VRING_F_LOG, VhostUserError, type VringAddr } from '../protocol/index.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 
 /** What a worker needs beside the vring itself. */
@@ -57,6 +57,18 @@ export class Vring {
     return !this.#started && this.#kickSet && this.size > 0 && this.addresses !== undefined;
   }
 
+  /** Bytes of the used ring, its event field included (VIRTIO 1.3 §2.7). */
+  get usedBytes(): bigint {
+    return BigInt(6 + 8 * this.size);
+  }
+
+  /** Where the dirty log has the used ring; undefined: it is not logged. */
+  get usedLogAddress(): bigint | undefined {
+    const { addresses } = this;
+    const on = addresses !== undefined && (addresses.flags & VHOST_VRING_F_LOG) !== 0;
+    return on ? addresses.logAddress : undefined;
+  }
+
   requireStopped(what: string): void {
     if (this.#started) {
       throw new VhostUserError('VRING_STATE', `${what} of vring ${this.index} while it runs`);
@@ -98,6 +110,29 @@ export class Vring {
     }
   }
 
+  /** New addresses. A vring that runs has the same rings before and after: only what is logged of
+   *  them may change (vhost-user: "Logging"). */
+  async setAddresses(addresses: VringAddr, pool: WorkerPool): Promise<void> {
+    if (this.#started) {
+      this.#requireSameRings(addresses);
+    }
+    this.addresses = addresses;
+    if (this.#started) {
+      await pool.setUsedLog(this.index, this.usedLogAddress);
+    }
+  }
+
+  #requireSameRings(next: VringAddr): void {
+    const { addresses } = this;
+    const same =
+      addresses?.descriptorAddress === next.descriptorAddress &&
+      addresses.availableAddress === next.availableAddress &&
+      addresses.usedAddress === next.usedAddress;
+    if (!same) {
+      this.requireStopped('addresses');
+    }
+  }
+
   async setEnabled(enabled: boolean, pool: WorkerPool): Promise<void> {
     this.enabled = enabled;
     if (this.#started) {
@@ -133,6 +168,7 @@ export class Vring {
       inflight,
       inbandKicks: this.#kickInband,
       inbandCalls: inband,
+      usedLogAddress: this.usedLogAddress,
     });
     if (result < 0) {
       this.#started = false;

@@ -1,7 +1,7 @@
 // What the control thread and a worker say to each other. Plain data; file descriptors as numbers,
 // whose ownership moves with the message.
 
-import type { InflightId, MemoryId } from '../../native/index.js';
+import type { InflightId, LogId, MemoryId } from '../../native/index.js';
 
 export interface VringStart {
   readonly queue: number;
@@ -21,6 +21,8 @@ export interface VringStart {
   readonly inbandKicks: boolean;
   /** Without call descriptor each call is reported as `inbandCall`. */
   readonly inbandCalls: boolean;
+  /** Where writes to the used ring are logged; undefined: nowhere. */
+  readonly usedLogAddress?: bigint | undefined;
 }
 
 export type WorkerCommand =
@@ -29,6 +31,11 @@ export type WorkerCommand =
   | { readonly kind: 'kickVring'; readonly queue: number }
   | { readonly kind: 'setCall'; readonly queue: number; readonly fd: number }
   | { readonly kind: 'setErr'; readonly queue: number; readonly fd: number }
+  /** The dirty log of all vrings, and whether what is written into buffers goes into it. Once it is
+   *  answered nothing touches a former log. */
+  | { readonly kind: 'setLog'; readonly log: LogId; readonly data: boolean }
+  /** Whether, and where, a running vring's used ring goes into the log. */
+  | { readonly kind: 'setUsedLog'; readonly queue: number; readonly address: bigint | undefined }
   /** Answered when nothing of the vring is in flight any more, with the next avail index. suspend:
    *  the driver hears no more of what is in flight, the inflight area keeps it. */
   | { readonly kind: 'stopVring'; readonly queue: number; readonly suspend?: boolean }

@@ -237,6 +237,12 @@ export class QueueWorker {
       case 'setErr':
         this.#plane.setErr(command.queue, command.fd);
         return 0;
+      case 'setLog':
+        this.#plane.setLog(command.log, command.data);
+        return 0;
+      case 'setUsedLog':
+        this.#setUsedLog(command.queue, command.address);
+        return 0;
       case 'stopVring':
         this.#plane.drainVring(command.queue, command.suspend ?? false);
         this.#guard(() => this.#handler.drain?.(command.queue));
@@ -270,7 +276,12 @@ export class QueueWorker {
     }
   }
 
+  #setUsedLog(queue: number, address: bigint | undefined): void {
+    this.#plane.setUsedLog(queue, address !== undefined, address ?? 0n);
+  }
+
   #startVring(start: VringStart): number {
+    this.#setUsedLog(start.queue, start.usedLogAddress);
     const result = this.#plane.startVring(
       start.queue,
       start.size,

@@ -3,7 +3,7 @@
 
 import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { check, native } from '../../native/index.js';
+import { check, type LogId, native } from '../../native/index.js';
 import { assert } from '../assert.js';
 import type { DataHalf } from '../device.js';
 import type {
@@ -97,6 +97,15 @@ export class WorkerPool {
 
   setErr(queue: number, fd: number): Promise<number> {
     return this.#ask(this.#slotOf(queue), { kind: 'setErr', queue, fd });
+  }
+
+  /** The dirty log of every vring; once resolved nothing touches a former one. */
+  async setLog(log: LogId, data: boolean): Promise<void> {
+    await this.#askAll({ kind: 'setLog', log, data });
+  }
+
+  setUsedLog(queue: number, address: bigint | undefined): Promise<number> {
+    return this.#ask(this.#slotOf(queue), { kind: 'setUsedLog', queue, address });
   }
 
   async changeMemory(memory: number): Promise<void> {

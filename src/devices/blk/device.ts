@@ -58,6 +58,7 @@ export class BlkDevice implements VirtioDevice {
       readOnly: options.readOnly,
       direct: options.cache === 'none',
       createBytes: options.create,
+      lock: options.imageLock,
     });
     try {
       this.#blockBytes = this.#chooseBlockBytes();
@@ -155,6 +156,24 @@ export class BlkDevice implements VirtioDevice {
     }
     this.#loadedWriteback = decodeState(await readState(fd, STATE_BYTES)).writeback;
     this.#setWriteback();
+  }
+
+  async acquire(): Promise<void> {
+    try {
+      this.#image.acquire();
+    } catch (error) {
+      throw new VhostUserError('DEVICE', (error as Error).message, { cause: error });
+    }
+  }
+
+  /** What can't be made durable is not handed over: the lock stays. */
+  async release(): Promise<void> {
+    try {
+      await this.#image.release();
+    } catch (error) {
+      this.#state.fail();
+      throw new VhostUserError('DEVICE', (error as Error).message, { cause: error });
+    }
   }
 
   async resetDevice(): Promise<void> {

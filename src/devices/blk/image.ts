@@ -2,7 +2,15 @@
 // never probed: a guest could write a qcow2 header into its disk and have the next start open any
 // file of the host (CVE-2026-27211, BK-031).
 
-import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, openSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { fdKind, native } from '../../native/index.js';
 
@@ -26,6 +34,9 @@ export interface ImageOptions {
   readonly direct: boolean;
   /** Make the file with this many bytes if it does not exist. */
   readonly createBytes?: number | undefined;
+  /** `open`: locked as long as it is open. `running`: from acquire() to release(), so that the two
+   *  daemons of a live migration can have it open at once. */
+  readonly lock?: 'open' | 'running';
 }
 
 // QEMU's image locks are single bytes: "I read" at 100, "I write" at 101, and 100 further on what a
@@ -41,10 +52,12 @@ export class Image {
   /** 0 for the page cache, else what O_DIRECT asks of offsets, lengths and addresses. */
   readonly directAlign: number;
   readonly physicalBlockBytes: number;
+  readonly #lock: ImageOptions['lock'];
 
   private constructor(options: ImageOptions, fd: number) {
     this.path = options.path;
     this.readOnly = options.readOnly;
+    this.#lock = options.lock;
     this.fd = fd;
     this.directAlign = options.direct ? native.fileDirectAlignment(fd) : 0;
     const device = native.blockDevice(fd);
@@ -61,7 +74,9 @@ export class Image {
       if (kind !== 'regular' && kind !== 'block device') {
         throw new ImageError('unusable', `${options.path} is no file and no block device`);
       }
-      lock(fd, options);
+      if (options.lock !== 'running') {
+        lock(fd, options);
+      }
       return new Image(options, fd);
     } catch (error) {
       closeSync(fd);
@@ -82,9 +97,34 @@ export class Image {
     }
   }
 
+  /** A guest begins to use the image. Throws ImageError when another process has it. */
+  acquire(): void {
+    if (this.#lock === 'running') {
+      lock(this.fd, this);
+    }
+  }
+
+  /** No guest uses it any more. Durable first: whoever locks it next may run on another host, and
+   *  can't write back what this one has in its page cache. Throws what the system says. */
+  async release(): Promise<void> {
+    if (this.#lock === 'running') {
+      if (!this.readOnly) {
+        await syncData(this.fd);
+      }
+      native.fileUnlock(this.fd, 0, 0);
+    }
+  }
+
   close(): void {
     closeSync(this.fd);
   }
+}
+
+/** Not the synchronous form: a slow disk would hold up every message. */
+function syncData(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fdatasync(fd, (error) => (error === null ? resolve() : reject(error)));
+  });
 }
 
 function openFile({ path, readOnly, direct }: ImageOptions): number {
@@ -143,7 +183,7 @@ function create(path: string, bytes: number): void {
 
 /** Locks of the open file description: they go with the process, and don't mind that the workers
  *  open the image again. */
-function lock(fd: number, { path, readOnly }: ImageOptions): void {
+function lock(fd: number, { path, readOnly }: Pick<ImageOptions, 'path' | 'readOnly'>): void {
   const taken = readOnly
     ? native.fileLock(fd, false, QEMU_READS, 1) === 0 &&
       native.fileLock(fd, false, QEMU_SHARES_NO_WRITE, 1) === 0 &&

@@ -42,6 +42,7 @@ export const blkOptionsSchema = z.strictObject({
     .default('vhost-ts'),
   blockSize: z.union(BLOCK_SIZES.map((size) => z.literal(size))).optional(),
   cache: z.enum(['writeback', 'writethrough', 'none']).default('writeback'),
+  imageLock: z.enum(['open', 'running']).default('open'),
 });
 
 export type BlkOptions = z.infer<typeof blkOptionsSchema>;

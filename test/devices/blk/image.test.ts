@@ -128,3 +128,22 @@ t.test(
     Image.open(options(path)).close();
   },
 );
+
+t.test('lock running: two have it open, one at a time uses it', async (t) => {
+  const path = join(temporaryDirectory(t), 'disk');
+  writeFileSync(path, Buffer.alloc(4096));
+  const both = [1, 2].map(() => Image.open({ ...options(path), lock: 'running' }));
+  const [source, destination] = both as [Image, Image];
+  source.acquire();
+  source.acquire();
+  t.throws(() => destination.acquire(), { name: 'ImageError', reason: 'locked' });
+  await source.release();
+  destination.acquire();
+  t.throws(() => source.acquire(), { name: 'ImageError', reason: 'locked' });
+  await destination.release();
+  await destination.release();
+  source.acquire();
+  for (const image of both) {
+    image.close();
+  }
+});

@@ -36,6 +36,7 @@ t.test('defaults', async (t) => {
     queueSize: 1024,
     serial: 'vhost-ts',
     cache: 'writeback',
+    imageLock: 'open',
   });
 });
 

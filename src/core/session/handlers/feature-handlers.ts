@@ -16,6 +16,7 @@ import {
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
   VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
+  VHOST_USER_PROTOCOL_F_LOG_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_MTU,
   VHOST_USER_PROTOCOL_F_RARP,
@@ -34,6 +35,7 @@ import type { Session } from '../session.js';
 /** What every device gets from the framework. */
 const FRAMEWORK_FEATURES =
   VHOST_USER_PROTOCOL_F_MQ |
+  VHOST_USER_PROTOCOL_F_LOG_SHMFD |
   VHOST_USER_PROTOCOL_F_REPLY_ACK |
   VHOST_USER_PROTOCOL_F_BACKEND_REQ |
   VHOST_USER_PROTOCOL_F_CONFIG |
@@ -78,8 +80,10 @@ export async function setFeatures(session: Session, features: bigint): Promise<b
   if (running && (features & ~free) !== (session.ackedFeatures & ~free)) {
     throw new VhostUserError('VRING_STATE', 'features changed while vrings run');
   }
-  await session.device.ackedFeatures?.(features);
+  // The log is no feature of the device: its derived state must not begin anew with a migration.
+  await session.device.ackedFeatures?.(features & ~VHOST_F_LOG_ALL);
   session.device.setEventIdx?.(hasFeature(features, VIRTIO_F_RING_EVENT_IDX));
+  await session.dirtyLog.setData(hasFeature(features, VHOST_F_LOG_ALL));
   session.ackedFeatures = features;
   session.featuresSet = true;
   if (!hasFeature(features, VHOST_USER_F_PROTOCOL_FEATURES)) {

@@ -22,6 +22,7 @@ import {
 } from './feature-handlers.js';
 import type { Handlers } from './handler.js';
 import { getInflightFd, setInflightFd } from './inflight-handlers.js';
+import { setLogBase, setLogFd } from './log-handlers.js';
 import { addMemReg, MEM_SLOTS_MAX, remMemReg, setMemTable } from './memory-handlers.js';
 import {
   getVringBase,
@@ -46,8 +47,8 @@ export const HANDLERS: Handlers = {
   SET_OWNER: async () => SUCCESS,
   RESET_OWNER: resetOwner,
   SET_MEM_TABLE: setMemTable,
-  SET_LOG_BASE: unsupported,
-  SET_LOG_FD: unsupported,
+  SET_LOG_BASE: setLogBase,
+  SET_LOG_FD: setLogFd,
   SET_VRING_NUM: setVringNum,
   SET_VRING_ADDR: setVringAddr,
   SET_VRING_BASE: setVringBase,

@@ -7,6 +7,7 @@ import {
   type PayloadOf,
   SUCCESS,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
+  VHOST_VRING_F_LOG,
   VhostUserError,
   type VringFd,
   type VringState,
@@ -36,17 +37,11 @@ export async function setVringAddr(
   if (descriptorAddress % 16n || availableAddress % 2n || usedAddress % 4n) {
     throw new VhostUserError('VRING_ADDRESS', `vring ${vring.index} is misaligned`);
   }
-  if (vring.started) {
-    // Sent again only to change the log flag; the same addresses are no change.
-    const same =
-      vring.addresses?.descriptorAddress === descriptorAddress &&
-      vring.addresses.availableAddress === availableAddress &&
-      vring.addresses.usedAddress === usedAddress;
-    if (!same) {
-      vring.requireStopped('addresses');
-    }
+  const logged = (addresses.flags & VHOST_VRING_F_LOG) !== 0;
+  if (logged && !session.dirtyLog.mayCover(addresses.logAddress, vring.usedBytes)) {
+    throw new VhostUserError('LOG_AREA', `it is too small for the used ring of ${vring.index}`);
   }
-  vring.addresses = addresses;
+  await vring.setAddresses(addresses, session.pool);
   await session.startIfReady(vring);
   return SUCCESS;
 }

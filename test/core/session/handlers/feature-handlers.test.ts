@@ -19,7 +19,7 @@ t.test('SET_FEATURES (CS-050, CS-051)', async (t) => {
     [version1, OK],
     [version1 | 1n | VIRTIO_F_RING_EVENT_IDX | VHOST_USER_F_PROTOCOL_FEATURES, OK],
     [version1 | 2n, NACK],
-    [version1 | VHOST_F_LOG_ALL, NACK],
+    [version1 | VHOST_F_LOG_ALL, OK],
     [version1 | (1n << 63n), NACK],
     [0n, NACK],
     [1n, NACK],
@@ -42,7 +42,7 @@ t.test('SET_PROTOCOL_FEATURES (CS-053)', async (t) => {
   const rig = new SessionRig(t);
   await rig.negotiate();
   const good = rig.session.protocolFeatures;
-  for (const bit of [1n, 2n, 11n, 22n, 63n]) {
+  for (const bit of [2n, 12n, 22n, 63n]) {
     t.equal(await rig.ask('SET_PROTOCOL_FEATURES', good | (1n << bit)), NACK, `bit ${bit}`);
   }
   t.equal(rig.session.protocolFeatures, good);
@@ -50,7 +50,7 @@ t.test('SET_PROTOCOL_FEATURES (CS-053)', async (t) => {
 
 t.test('status and reset (CS-057)', async (t) => {
   const rig = new SessionRig(t);
-  rig.send('SET_PROTOCOL_FEATURES', 0x1a229n);
+  rig.send('SET_PROTOCOL_FEATURES', 0x1a22bn);
   t.equal(await rig.ask('SET_STATUS', 0x0bn), OK);
   t.equal(await rig.ask('GET_STATUS', undefined), 3n, 'FEATURES_OK only with features');
   await rig.negotiate();

@@ -4,6 +4,7 @@ import t from 'tap';
 import {
   FRONTEND_REQUESTS,
   type FrontendRequestName,
+  VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
 } from '../../../../src/core/protocol/index.js';
 import { HANDLERS } from '../../../../src/core/session/handlers/index.js';
@@ -20,7 +21,7 @@ t.test('every request of the table has a handler', async (t) => {
 
 t.test('questions', async (t) => {
   const rig = new SessionRig(t);
-  const offered = rig.device.features() | VHOST_USER_F_PROTOCOL_FEATURES;
+  const offered = rig.device.features() | VHOST_USER_F_PROTOCOL_FEATURES | VHOST_F_LOG_ALL;
   t.equal(await rig.ask('GET_FEATURES', undefined), offered);
   t.equal(await rig.ask('GET_PROTOCOL_FEATURES', undefined), 0x11b229n);
   t.equal(await rig.ask('GET_QUEUE_NUM', undefined), BigInt(QUEUES), 'SPDK asks before MQ');
@@ -34,9 +35,7 @@ t.test('what this back-end does not do is refused', async (t) => {
   await rig.negotiate();
   const event = eventfd();
   const rows: readonly (readonly [FrontendRequestName, unknown, number[]])[] = [
-    ['SET_LOG_FD', undefined, [event]],
     ['GPU_SET_SOCKET', undefined, [event]],
-    ['SET_LOG_BASE', { form: 'area', mmapSizeBytes: 4096n, mmapOffsetBytes: 0n }, []],
     ['SEND_RARP', 0n, []],
     ['NET_SET_MTU', 1500n, []],
     ['CHECK_DEVICE_STATE', undefined, []],
