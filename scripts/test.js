@@ -61,7 +61,7 @@ const STEPS = [
   ['style', () => start(process.execPath, ['node_modules/@biomejs/biome/bin/biome', 'check', '.'])],
   ['clang-format', () => start('clang-format', ['--dry-run', '--Werror', ...cppFiles])],
   ['native', () => start(process.execPath, ['scripts/native-test.js'])],
-  ['unit', tap('unit', testFiles(false), 2, 300)],
+  ['unit', tap('unit', testFiles(false), 3, 300)],
   ['guest', tap('guest', testFiles(true), 1, 300)],
 ];
 

@@ -90,6 +90,13 @@ const FUNCTIONS: Signatures = {
   fileProbeLock: ['fd', 'flag', 'u32', 'u32'],
   blockDevice: ['fd'],
   fileDirectAlignment: ['fd'],
+  fileUnlock: ['fd', 'u32', 'u32'],
+  fdSetNonBlocking: ['fd'],
+  logMap: ['fd', 'u64', 'u64'],
+  logWithSignal: ['u32', 'fd'],
+  logCovers: ['u32', 'u64', 'u64'],
+  logCoversMemory: ['u32', 'u32'],
+  logRelease: ['u32'],
   socketListen: ['text', 'u32'],
   socketConnect: ['text'],
   socketAccept: ['fd'],
@@ -112,6 +119,9 @@ const METHODS: Signatures = {
   enableVring: ['queue', 'flag'],
   setCall: ['queue', 'fdOrNone'],
   setErr: ['queue', 'fdOrNone'],
+  setInband: ['queue', 'flag', 'flag'],
+  setLog: ['u32', 'flag'],
+  setUsedLog: ['queue', 'flag', 'u64'],
   drainVring: ['queue', 'flag'],
   endVring: ['queue'],
   inFlight: ['queue'],
@@ -130,7 +140,7 @@ const METHODS: Signatures = {
 };
 
 /** Values for 'u32' arguments whose bounds are wider than 32 bits, as files' are. */
-const WIDE = new Set(['mapShared', 'memfdCreate', 'fileLock', 'fileProbeLock']);
+const WIDE = new Set(['mapShared', 'memfdCreate', 'fileLock', 'fileProbeLock', 'fileUnlock']);
 
 type AnyFunction = (...args: unknown[]) => unknown;
 

@@ -247,8 +247,8 @@ t.test('back-end requests without a channel are refused', async (t) => {
   const hosts: DeviceHost[] = [];
   open(t, { device: Object.assign(device, { attach: (host: DeviceHost) => hosts.push(host) }) });
   const { backend } = hosts[0] as DeviceHost;
-  await t.rejects(backend.sharedObjectAdd(new Uint8Array(16)), { code: 'NOT_NEGOTIATED' });
-  await t.rejects(backend.hostNotifier(0, undefined), { code: 'NOT_NEGOTIATED' });
+  await t.rejects(backend.sharedObjectAdd(new Uint8Array(16).fill(7)), { code: 'CHANNEL_MISSING' });
+  await t.rejects(backend.hostNotifier(0, undefined), { code: 'CHANNEL_MISSING' });
 });
 
 t.test('a device whose data half does not load fails the daemon', async (t) => {

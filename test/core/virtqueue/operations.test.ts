@@ -8,7 +8,16 @@ t.test('devices see these operations and no more', async (t) => {
     {
       OP_READ: exchange.OP_READ,
       OP_WRITE: exchange.OP_WRITE,
+      OP_SEND: exchange.OP_SEND,
+      OP_RECEIVE: exchange.OP_RECEIVE,
+      FLAG_ADD_BYTES: exchange.FLAG_ADD_BYTES,
+      FLAG_ARENA: exchange.FLAG_ARENA,
+      FLAG_COMPLETE: exchange.FLAG_COMPLETE,
       FLAG_DURABLE: exchange.FLAG_DURABLE,
+      FLAG_MESSAGE: exchange.FLAG_MESSAGE,
+      FLAG_NOTIFY: exchange.FLAG_NOTIFY,
+      FLAG_SOCKET: exchange.FLAG_SOCKET,
+      NO_CHAIN: exchange.NO_CHAIN,
     },
   );
 });
