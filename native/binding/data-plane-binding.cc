@@ -89,7 +89,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     return number(info, plane(info)->addFile(arguments.u32(0), arguments.fd(1), arguments.u32(2)));
   }
 
-  // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory)
+  // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory, packed)
   Napi::Value startVring(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
     DataPlane* self = plane(info);
@@ -97,11 +97,12 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     start.queue = queue(info);
     start.size = arguments.u32(1);
     start.addresses = {arguments.u64(2), arguments.u64(3), arguments.u64(4)};
-    start.availBase = static_cast<uint16_t>(arguments.integer(5, 0, UINT16_MAX));
+    start.availBase = arguments.u32(5);
     start.eventIdx = arguments.boolean(6);
     start.kickFd = arguments.optionalFd(7);
     start.callFd = arguments.optionalFd(8);
     start.errFd = arguments.optionalFd(9);
+    start.packed = arguments.boolean(11);
     auto memory = memoryById(arguments.u32(10));
     if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
     return number(info, self->startVring(start, std::move(memory)));

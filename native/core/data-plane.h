@@ -28,11 +28,12 @@ struct VringStart {
   uint32_t queue;
   uint32_t size;
   RingAddresses addresses;
-  uint16_t availBase;
+  uint32_t availBase;  // packed: avail position in bits 0-15, used position in 16-31
   bool eventIdx;
   int kickFd;  // -1: the front-end does not kick, the ring is polled
   int callFd;
   int errFd;
+  bool packed = false;
 };
 
 class DataPlane {
@@ -56,9 +57,9 @@ class DataPlane {
   void setErr(uint32_t queue, int fd);
 
   // Stop in two steps: no more pops, then (in flight = 0, reached by turns) gone. endVring returns
-  // the next avail index, or -errno (-EBUSY while requests are in flight).
+  // the availBase to go on with, or -errno (-EBUSY while requests are in flight).
   void drainVring(uint32_t queue);
-  int endVring(uint32_t queue);
+  int64_t endVring(uint32_t queue);
   uint32_t inFlight(uint32_t queue) const;
   uint32_t inFlightTotal() const;
 

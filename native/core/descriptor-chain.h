@@ -26,6 +26,8 @@ enum class RingFault : uint32_t {
   kMemoryLost = 12,      // the front-end shrank the file behind its memory
   kRingAddress = 13,     // after a memory change the ring lies outside memory
   kHandler = 14,         // the device's own code failed
+  kBufferId = 15,        // packed ring: buffer id >= size
+  kTakenBack = 16,       // packed ring: an available descriptor is not available any more
 };
 
 // Segments keep their capacity between uses; above this it is given back, so that one maximal

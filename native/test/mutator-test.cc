@@ -101,7 +101,7 @@ TEST("RG-034 RG-041: a driver that rewrites rings, tables and headers at random 
         rig.decide(rig.turn());
         if (i > 100) usleep(200);
       }
-      const int base = rig.plane->endVring(0);
+      const int64_t base = rig.plane->endVring(0);
       if (base < 0) trouble = "endVring: " + std::to_string(base);
       VringStart again = rig.vringStart(0);
       again.availBase = rig.driver.availIndex();
