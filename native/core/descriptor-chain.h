@@ -19,7 +19,7 @@ enum class RingFault : uint32_t {
   kChainLength = 5,      // loop, or more descriptors than allowed
   kOutsideMemory = 6,    // buffer or table not inside the guest's memory
   kReadableLast = 7,     // device-readable descriptor behind a device-writable one
-  kIndirectNext = 8,     // INDIRECT and NEXT together
+  kIndirectNext = 8,     // INDIRECT and NEXT together; packed: a table in a list
   kIndirectLength = 9,   // table length zero, no multiple of 16, or too long
   kIndirectNested = 10,  // INDIRECT inside a table
   kChainBytes = 11,      // more than 2^32 - 1 bytes (VIRTIO 1.3 §2.7.5)

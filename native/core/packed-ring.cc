@@ -88,7 +88,7 @@ bool PackedRing::move(std::shared_ptr<GuestMemory> memory) {
 
 RingFault PackedRing::available(uint32_t* count) {
   while (seenEntries_ < freeEntries_ && (seenOpen_ || seenChains_ < kLookAheadChains)) {
-    // Acquire: what the driver wrote before these flags is read after them (§2.8.21.1).
+    // Acquire: what the driver wrote before these flags is read after them (§2.8.21.1.1).
     const uint16_t flags = loadAcquire16(entry(seen_.index) + kFlagsOffset);
     if (!isAvailable(flags, seen_.wrap)) break;
     seen_.advance(1, size_);
@@ -141,7 +141,7 @@ RingFault PackedRing::walk(DescriptorChain* chain, uint16_t* id) {
     if (chain->directDescriptors == freeEntries_) return RingFault::kChainLength;
     const uint8_t* from = entry(at.index);
     const uint16_t flags = loadAcquire16(from + kFlagsOffset);
-    // available() saw it; a driver that takes an entry back breaks §2.8.6.
+    // available() saw it; a driver that takes an entry back breaks §2.8.16.
     if (!isAvailable(flags, at.wrap)) return RingFault::kTakenBack;
     const uint64_t address = readOnce<uint64_t>(from);
     const uint32_t length = readOnce<uint32_t>(from + kLengthOffset);
@@ -150,8 +150,9 @@ RingFault PackedRing::walk(DescriptorChain* chain, uint16_t* id) {
     chain->directDescriptors++;
     at.advance(1, size_);
     if (flags & kDescIndirect) {
-      // §2.8.19: a driver must not set both. WRITE on the table's descriptor is ignored (§2.8.7).
-      if (flags & kDescNext) return RingFault::kIndirectNext;
+      // §2.8.19: a table is a list of its own. WRITE on its descriptor is ignored (§2.8.7).
+      const bool alone = chain->directDescriptors == 1 && !(flags & kDescNext);
+      if (!alone) return RingFault::kIndirectNext;
       return walkTable(address, length, chain);
     }
     const RingFault fault =
@@ -181,7 +182,7 @@ void PackedRing::addUsed(uint16_t id, uint32_t writtenBytes) {
   uint8_t* to = entry(used_.index);
   writeOnce<uint32_t>(to + kLengthOffset, writtenBytes);
   writeOnce<uint16_t>(to + kIdOffset, id);
-  // §2.8.1: AVAIL and USED both equal the wrap counter. WRITE says that the length counts (§2.8.4).
+  // §2.8.1: AVAIL and USED both equal the wrap counter. WRITE says that the length counts (§2.8.3).
   const auto flags = static_cast<uint16_t>((used_.wrap ? kDescAvail | kDescUsed : 0) |
                                            (writtenBytes > 0 ? kDescWrite : 0));
   if (unpublishedEntries_ == 0) {
@@ -206,7 +207,7 @@ void PackedRing::publish() {
 
 bool PackedRing::needsCall() {
   // The driver writes its event structure, then looks at the ring; we do it the other way round.
-  // Without the fence both could miss the other's store (§2.8.21.3.1).
+  // Without the fence both could miss the other's store (§2.8.22).
   fullFence();
   const uint32_t since = entriesSinceLook_;
   entriesSinceLook_ = 0;
