@@ -37,6 +37,7 @@ export interface DataPlane {
     callFd: number,
     errFd: number,
     memory: MemoryId,
+    packed: boolean,
   ): number;
   enableVring(queue: number, enabled: boolean): void;
   setCall(queue: number, fd: number): void;

@@ -77,7 +77,7 @@ export class BlkDriver {
     }
     const queue = this.#frontend.queue(requests[0]?.queue ?? 0);
     const heads = requests.map((request) => this.#add(queue, request));
-    if (queue.ring.publish()) {
+    if (queue.driver.publish()) {
       queue.kick();
     }
     const used = await this.#collect(queue, requests.length);
@@ -129,21 +129,21 @@ export class BlkDriver {
       ...pieces({ offset: dataOffset, bytes: inBytes, writable: true }, pieceBytes),
       { offset: statusOffset, bytes: 1, writable: true },
     ];
-    const head = queue.ring.add(buffers, { indirect: request.indirect ?? false });
+    const head = queue.driver.add(buffers, { indirect: request.indirect ?? false });
     return [head, { statusOffset, dataOffset, dataBytes: inBytes }];
   }
 
   async #collect(queue: TestQueue, count: number): Promise<Map<number, number>> {
     const used = new Map<number, number>();
     for (;;) {
-      for (const { id, length } of queue.ring.takeUsed()) {
+      for (const { id, length } of queue.driver.takeUsed()) {
         used.set(id, length);
       }
       if (used.size === count) {
         return used;
       }
       // takeUsed has just asked for an interrupt; look again before waiting for it.
-      if (queue.ring.publishedUsed !== queue.ring.usedIndex) {
+      if (queue.driver.hasUsed) {
         continue;
       }
       if (!(await queue.signalled(queue.callFd))) {

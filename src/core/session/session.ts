@@ -22,12 +22,13 @@ import {
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VhostUserError,
   VIRTIO_F_RING_EVENT_IDX,
+  VIRTIO_F_RING_PACKED,
 } from '../protocol/index.js';
 import { RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import type { BackendChannel } from './backend-channel.js';
 import { HANDLERS } from './handlers/index.js';
-import { Vring } from './vring.js';
+import { firstBase, Vring } from './vring.js';
 
 /** Storage that hangs must not hold the front-end for ever; QEMU's own I/O timeouts are longer. */
 export const DRAIN_TIMEOUT_MS = 30_000;
@@ -75,6 +76,11 @@ export class Session {
     return this.device.features() | VHOST_USER_F_PROTOCOL_FEATURES;
   }
 
+  /** True when the rings are packed: sizes, addresses and bases follow other rules. */
+  get packed(): boolean {
+    return hasFeature(this.ackedFeatures, VIRTIO_F_RING_PACKED);
+  }
+
   /** Serves until the connection ends; never rejects. Afterwards nothing of the session is left. */
   async run(): Promise<void> {
     try {
@@ -116,17 +122,19 @@ export class Session {
     await vring.start({
       memory: this.memory.id,
       eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
+      packed: this.packed,
       pool: this.pool,
     });
     this.log.debug({ queue: vring.index, size: vring.size, base: vring.base }, 'vring started');
   }
 
-  /** Drains and stops, within the limit; the next avail index. */
+  /** Drains and stops, within the limit; the base to go on from. */
   async stopVring(vring: Vring): Promise<number> {
     const stopped = vring.stop(this.pool);
     this.#draining.add(stopped);
     void stopped.finally(() => this.#draining.delete(stopped));
-    return await withLimit(stopped, this.#drainTimeoutMs);
+    const base = await withLimit(stopped, this.#drainTimeoutMs);
+    return base ?? firstBase(this.packed);
   }
 
   async stopAllVrings(): Promise<void> {

@@ -9,15 +9,22 @@ import type { WorkerPool } from '../worker/worker-pool.js';
 export interface VringContext {
   readonly memory: number;
   readonly eventIdx: boolean;
+  readonly packed: boolean;
   readonly pool: WorkerPool;
 }
 
 const NO_FD = -1;
 
+/** Where a ring begins: index 0, and in a packed one both wrap counters 1 (VIRTIO 1.3 §2.8.1). */
+export function firstBase(packed: boolean): number {
+  return packed ? 0x8000_8000 : 0;
+}
+
 export class Vring {
   readonly index: number;
   size = 0;
-  base = 0;
+  /** undefined: neither told nor ever run. */
+  base: number | undefined;
   addresses: VringAddr | undefined;
   enabled = false;
   #started = false;
@@ -76,7 +83,7 @@ export class Vring {
   }
 
   /** Hands the vring to its worker. Throws VhostUserError when the worker can't run it. */
-  async start({ memory, eventIdx, pool }: VringContext): Promise<void> {
+  async start({ memory, eventIdx, packed, pool }: VringContext): Promise<void> {
     const { addresses } = this;
     if (!this.ready || addresses === undefined) {
       return;
@@ -92,13 +99,14 @@ export class Vring {
       descriptorAddress: addresses.descriptorAddress,
       availableAddress: addresses.availableAddress,
       usedAddress: addresses.usedAddress,
-      availBase: this.base,
+      availBase: this.base ?? firstBase(packed),
       eventIdx,
       enabled: this.enabled,
       kickFd,
       callFd,
       errFd,
       memory,
+      packed,
     });
     if (result < 0) {
       this.#started = false;
@@ -106,9 +114,10 @@ export class Vring {
     }
   }
 
-  /** Drains and takes the vring back; the next avail index. Addresses of a stopped ring are
-   *  forgotten, so that a later start can't run on stale ones (CS-119). */
-  async stop(pool: WorkerPool): Promise<number> {
+  /** Drains and takes the vring back; the base to go on from, undefined when it never ran.
+   *  Addresses of a stopped ring are forgotten, so that a later start can't run on stale ones
+   *  (CS-119). */
+  async stop(pool: WorkerPool): Promise<number | undefined> {
     if (this.#started) {
       // A session may end while a GET_VRING_BASE still drains: both wait for the same stop.
       this.#stopping ??= pool.stopVring(this.index);

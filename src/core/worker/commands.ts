@@ -9,6 +9,7 @@ export interface VringStart {
   readonly descriptorAddress: bigint;
   readonly availableAddress: bigint;
   readonly usedAddress: bigint;
+  /** As SET_VRING_BASE has it: of a packed ring the avail and the used position. */
   readonly availBase: number;
   readonly eventIdx: boolean;
   readonly enabled: boolean;
@@ -16,6 +17,7 @@ export interface VringStart {
   readonly callFd: number;
   readonly errFd: number;
   readonly memory: MemoryId;
+  readonly packed: boolean;
 }
 
 export type WorkerCommand =
@@ -23,7 +25,7 @@ export type WorkerCommand =
   | { readonly kind: 'enableVring'; readonly queue: number; readonly enabled: boolean }
   | { readonly kind: 'setCall'; readonly queue: number; readonly fd: number }
   | { readonly kind: 'setErr'; readonly queue: number; readonly fd: number }
-  /** Answered when nothing of the vring is in flight any more, with the next avail index. */
+  /** Answered when nothing of the vring is in flight any more, with the base to go on from. */
   | { readonly kind: 'stopVring'; readonly queue: number }
   /** Answered when no ring and no operation uses the former memory. */
   | { readonly kind: 'changeMemory'; readonly memory: MemoryId }

@@ -220,6 +220,7 @@ export class QueueWorker {
       start.callFd,
       start.errFd,
       start.memory,
+      start.packed,
     );
     if (result === 0) {
       this.#queues.add(start.queue);

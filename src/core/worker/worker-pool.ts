@@ -61,7 +61,7 @@ export class WorkerPool {
     return this.#ask(this.#slotOf(start.queue), { kind: 'startVring', start });
   }
 
-  /** The next avail index, once everything in flight has completed. */
+  /** The base to go on from, once everything in flight has completed. */
   stopVring(queue: number): Promise<number> {
     return this.#ask(this.#slotOf(queue), { kind: 'stopVring', queue });
   }
