@@ -13,6 +13,8 @@ export interface GuestRunOptions {
   readonly backend: Backend;
   readonly socketPath: string;
   readonly numQueues: number;
+  /** Packed virtqueues; QEMU only, the kernel of User-mode Linux has no flag for it. */
+  readonly packed?: boolean;
   readonly role: 'disk' | 'readonly';
   /** How often the guest starts again after formatting; each time it verifies everything. */
   readonly reboots?: number;
@@ -55,7 +57,8 @@ async function startMachine(options: GuestRunOptions): Promise<Machine> {
   };
   if (machine === 'uml') return startUml({ socketPath, parameters });
   const accelerator = await chooseAccelerator();
-  return startQemu({ socketPath, numQueues, parameters, accelerator });
+  const { packed = false } = options;
+  return startQemu({ socketPath, numQueues, packed, parameters, accelerator });
 }
 
 async function pauseBackend(

@@ -11,6 +11,8 @@ export interface QemuOptions {
   /** Without a socket the guest has no disk. */
   readonly socketPath?: string;
   readonly numQueues: number;
+  /** Packed virtqueues (VIRTIO 1.3 §2.8). */
+  readonly packed?: boolean;
   /** key=value for the guest script, handed over on the kernel command line. */
   readonly parameters: Readonly<Record<string, string | number>>;
   readonly accelerator: Accelerator;
@@ -28,10 +30,11 @@ export function kernelCommandLine(parameters: QemuOptions['parameters']): string
     .join(' ');
 }
 
-function diskArguments(socketPath: string, numQueues: number): string[] {
+function diskArguments(socketPath: string, { numQueues, packed }: QemuOptions): string[] {
+  const rings = packed ? ',packed=on' : '';
   return [
     ...['-chardev', `socket,id=disk,path=${socketPath}`],
-    ...['-device', `vhost-user-blk-pci,chardev=disk,num-queues=${numQueues}`],
+    ...['-device', `vhost-user-blk-pci,chardev=disk,num-queues=${numQueues}${rings}`],
   ];
 }
 
@@ -49,9 +52,7 @@ export function startQemu(options: QemuOptions): Machine {
       // Guest memory the back-end can map.
       ...['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
       ...['-numa', 'node,memdev=mem'],
-      ...(options.socketPath === undefined
-        ? []
-        : diskArguments(options.socketPath, options.numQueues)),
+      ...(options.socketPath === undefined ? [] : diskArguments(options.socketPath, options)),
       ...['-kernel', kernel.imagePath, '-initrd', buildInitramfs(kernel), '-append', append],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
