@@ -57,6 +57,8 @@ int PackedRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
   if (result != 0) return result;
   memory_ = std::move(memory);
   chains_.resize(size);
+  // virtio_uml says 0 for every ring, packed or not, and so means where a ring begins.
+  if (base == 0 && neverWrapped()) avail_ = used_ = PackedPosition();
   seen_ = avail_;
   published_ = used_;
   freeEntries_ = size - taken;
@@ -78,6 +80,16 @@ int PackedRing::resolve(const GuestMemory& memory) {
   driverEvent_ = driverEvent;
   deviceEvent_ = deviceEvent;
   return 0;
+}
+
+// Tells wrap counter 0 at index 0 from a ring that begins. Until the driver has come round, it sets
+// no USED; a ring that has come round has it in the entry of its last used descriptor, or in what
+// the driver made of that entry since.
+bool PackedRing::neverWrapped() const {
+  for (uint32_t i = 0; i < size_; i++) {
+    if (readOnce<uint16_t>(entry(i) + kFlagsOffset) & kDescUsed) return false;
+  }
+  return true;
 }
 
 bool PackedRing::move(std::shared_ptr<GuestMemory> memory) {

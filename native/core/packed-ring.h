@@ -76,6 +76,7 @@ class PackedRing {
 
  private:
   int resolve(const GuestMemory& memory);
+  bool neverWrapped() const;
   RingFault walk(DescriptorChain* chain, uint16_t* id);
   RingFault walkTable(uint64_t address, uint32_t length, DescriptorChain* chain);
   void forgetSeen(uint32_t entries);

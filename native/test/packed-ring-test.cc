@@ -155,6 +155,35 @@ TEST("PK-013: a ring stopped anywhere goes on from its base") {
   }
 }
 
+TEST("PK-013: base 0 is where a ring begins, unless it has been round (virtio_uml)") {
+  for (const bool kicked : {false, true}) {
+    Driver driver(packed());
+    if (kicked) driver.packed().offer({{driver.heap(), 1, 6, 0}});
+    PackedRing ring;
+    CHECK_EQ(ring.start(driver.memory(), 8, driver.addresses(), 0, true), 0);
+    CHECK_EQ(ring.base(), 0x80008000u);
+    uint32_t count = 0;
+    CHECK_EQ(ring.available(&count), RingFault::kNone);
+    CHECK_EQ(count, kicked ? 1u : 0u);
+  }
+  // One round and no more, in chains of every length; then with the whole ring available again.
+  for (const size_t entries : {1, 2, 4, 8}) {
+    for (const bool refilled : {false, true}) {
+      Fixture f;
+      for (size_t i = 0; i < 8 / entries; i++) {
+        CHECK_EQ(f.offerAndPop(f.chain(1, entries)), RingFault::kNone);
+        f.complete(1);
+        f.take();
+      }
+      CHECK_EQ(f.ring.base(), 0u);
+      if (refilled) f.driver.packed().offer(f.chain(2, 8));
+      PackedRing ring;
+      CHECK_EQ(ring.start(f.driver.memory(), 8, f.driver.addresses(), 0, true), 0);
+      CHECK_EQ(ring.base(), 0u);
+    }
+  }
+}
+
 TEST("PK-014: entries a former device never returned stay taken") {
   Fixture f({.size = 8, .base = kStart});
   PackedRing ring;

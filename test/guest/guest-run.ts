@@ -13,7 +13,7 @@ export interface GuestRunOptions {
   readonly backend: Backend;
   readonly socketPath: string;
   readonly numQueues: number;
-  /** Packed virtqueues; QEMU only, the kernel of User-mode Linux has no flag for it. */
+  /** Packed virtqueues; QEMU only: User-mode Linux always takes them. */
   readonly packed?: boolean;
   readonly role: 'disk' | 'readonly';
   /** How often the guest starts again after formatting; each time it verifies everything. */

@@ -11,7 +11,6 @@ t.setTimeout(TEST_LIMIT_MS);
 
 const skip = whyNoUmlGuest() ?? false;
 
-// virtio_uml takes every ring feature but packed rings, which its front-end code does not set up.
 for (const row of GUEST_MATRIX.filter(({ packed }) => !packed)) {
   t.test(titleOf(row), { skip, timeout: TEST_LIMIT_MS }, (t) => checkRow(t, 'uml', row));
 }
