@@ -107,7 +107,7 @@ const METHODS: Signatures = {
   addFile: ['u32', 'fd', 'u32'],
   startVring: [
     ...(['queue', 'u32', 'u64', 'u64', 'u64', 'u32', 'flag'] as const),
-    ...(['fdOrNone', 'fdOrNone', 'fdOrNone', 'u32', 'u32'] as const),
+    ...(['fdOrNone', 'fdOrNone', 'fdOrNone', 'u32', 'u32', 'flag'] as const),
   ],
   enableVring: ['queue', 'flag'],
   setCall: ['queue', 'fdOrNone'],
