@@ -66,8 +66,8 @@ class DataPlane {
   void setErr(uint32_t queue, int fd);
 
   // Stop in two steps: no more pops, then (in flight = 0, reached by turns) gone. endVring returns
-  // the availBase to go on with, or -errno (-EBUSY while requests are in flight). suspend: what is in
-  // flight still runs to its end, but the driver is not told; the inflight area keeps it.
+  // the availBase to go on with, or -errno (-EBUSY while requests are in flight). suspend: what is
+  // in flight still runs to its end, but the driver is not told; the inflight area keeps it.
   void drainVring(uint32_t queue, bool suspend = false);
   int64_t endVring(uint32_t queue);
   uint32_t inFlight(uint32_t queue) const;

@@ -76,10 +76,16 @@ const FUNCTIONS: Signatures = {
   inflightCreate: ['flag', 'u16', 'u16'],
   inflightMap: ['fd', 'u64', 'u64', 'u16', 'u16'],
   inflightRelease: ['u32'],
+  logMap: ['fd', 'u64', 'u64'],
+  logWithSignal: ['u32', 'fdOrNone'],
+  logCovers: ['u32', 'u64', 'u64'],
+  logCoversMemory: ['u32', 'u32'],
+  logRelease: ['u32'],
   mapShared: ['fd', 'u32', 'u32'],
   fdClose: ['fd'],
   fdDuplicate: ['fd'],
   fdKind: ['fd'],
+  fdSetNonBlocking: ['fd'],
   eventfdCreate: ['u32'],
   eventfdSignal: ['fd'],
   eventfdRead: ['fd'],
@@ -88,6 +94,7 @@ const FUNCTIONS: Signatures = {
   memfdCreate: ['text', 'u32'],
   fileLock: ['fd', 'flag', 'u32', 'u32'],
   fileProbeLock: ['fd', 'flag', 'u32', 'u32'],
+  fileUnlock: ['fd', 'u32', 'u32'],
   blockDevice: ['fd'],
   fileDirectAlignment: ['fd'],
   socketListen: ['text', 'u32'],
@@ -110,12 +117,15 @@ const METHODS: Signatures = {
     ...(['fdOrNone', 'fdOrNone', 'fdOrNone', 'u32', 'u32', 'flag'] as const),
   ],
   enableVring: ['queue', 'flag'],
+  setInband: ['queue', 'flag', 'flag'],
   setCall: ['queue', 'fdOrNone'],
   setErr: ['queue', 'fdOrNone'],
   drainVring: ['queue', 'flag'],
   endVring: ['queue'],
   inFlight: ['queue'],
   inFlightTotal: [],
+  setLog: ['u32', 'flag'],
+  setUsedLog: ['queue', 'flag', 'u64'],
   hold: ['flag'],
   changeMemory: ['u32'],
   copyOut: ['u32', 'u32', 'bytes', 'u32', 'u32'],
@@ -130,7 +140,7 @@ const METHODS: Signatures = {
 };
 
 /** Values for 'u32' arguments whose bounds are wider than 32 bits, as files' are. */
-const WIDE = new Set(['mapShared', 'memfdCreate', 'fileLock', 'fileProbeLock']);
+const WIDE = new Set(['mapShared', 'memfdCreate', 'fileLock', 'fileProbeLock', 'fileUnlock']);
 
 type AnyFunction = (...args: unknown[]) => unknown;
 
