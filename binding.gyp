@@ -3,6 +3,7 @@
     {
       "target_name": "vhost_ts",
       "sources": [
+        "native/core/chain-builder.cc",
         "native/core/data-plane.cc",
         "native/core/descriptor-chain.cc",
         "native/core/dirty-log.cc",
@@ -13,6 +14,7 @@
         "native/core/memory-region.cc",
         "native/core/operation-runner.cc",
         "native/core/operation.cc",
+        "native/core/packed-ring.cc",
         "native/core/split-inflight.cc",
         "native/core/split-ring.cc",
         "native/core/thread-engine.cc",

@@ -95,8 +95,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     return number(info, plane(info)->addFile(arguments.u32(0), arguments.fd(1), arguments.u32(2)));
   }
 
-  // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory, inflight);
-  // inflight 0: none.
+  // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory, inflight,
+  //  packed); inflight 0: none.
   Napi::Value startVring(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
     DataPlane* self = plane(info);
@@ -104,11 +104,12 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     start.queue = queue(info);
     start.size = arguments.u32(1);
     start.addresses = {arguments.u64(2), arguments.u64(3), arguments.u64(4)};
-    start.availBase = static_cast<uint16_t>(arguments.integer(5, 0, UINT16_MAX));
+    start.availBase = arguments.u32(5);
     start.eventIdx = arguments.boolean(6);
     start.kickFd = arguments.optionalFd(7);
     start.callFd = arguments.optionalFd(8);
     start.errFd = arguments.optionalFd(9);
+    start.packed = arguments.boolean(12);
     auto memory = memoryById(arguments.u32(10));
     if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
     const uint32_t inflight = arguments.u32(11);

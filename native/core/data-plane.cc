@@ -37,7 +37,7 @@ inline void relaxCpu() {
 #endif
 }
 
-bool capped(const SplitRing& ring) {
+bool capped(const Virtqueue& ring) {
   return ring.inFlightSegments() >= kSegmentsInFlightMax ||
          ring.inFlightBytes() >= kBytesInFlightMax;
 }
@@ -89,9 +89,10 @@ int DataPlane::startVring(const VringStart& start, std::shared_ptr<GuestMemory> 
   added->setCall(start.callFd);
   added->setErr(start.errFd);
   if (start.queue >= kQueuesMax || vrings_[start.queue] != nullptr) return -EINVAL;
-  added->ring.setLog(ringLog(start.queue));
-  const int result = added->ring.start(std::move(memory), start.size, start.addresses,
-                                       start.availBase, start.eventIdx);
+  const int result = added->ring.start(
+      std::move(memory),
+      {start.packed, start.size, start.addresses, start.availBase, start.eventIdx},
+      ringLog(start.queue));
   if (result != 0) return result;
   const int tracked = added->ring.track(start.inflight, start.queue);
   if (tracked != 0) return tracked;
@@ -135,11 +136,11 @@ void DataPlane::drainVring(uint32_t queue, bool suspend) {
   }
 }
 
-int DataPlane::endVring(uint32_t queue) {
+int64_t DataPlane::endVring(uint32_t queue) {
   Vring* found = vring(queue);
   if (found == nullptr) return -ENOENT;
   if (inFlight(queue) > 0) return -EBUSY;
-  const int base = found->ring.nextAvail();
+  const int64_t base = found->ring.base();
   found->ring.logInFlight();
   usedLogs_.erase(queue);
   if (found->pollToken != 0) {
@@ -454,7 +455,7 @@ bool DataPlane::anyWork() const {
   if (engine_->ready()) return true;
   if (held_) return false;
   for (uint32_t queue : active_) {
-    const Vring* owner = vrings_[queue].get();
+    Vring* owner = vrings_[queue].get();
     if (!owner->popping() || capped(owner->ring)) continue;
     uint32_t count = 0;
     if (owner->ring.available(&count) != RingFault::kNone || count > 0) {

@@ -29,11 +29,12 @@ struct VringStart {
   uint32_t queue;
   uint32_t size;
   RingAddresses addresses;
-  uint16_t availBase;
+  uint32_t availBase;  // packed: avail position in bits 0-15, used position in 16-31
   bool eventIdx;
   int kickFd;  // -1: the front-end does not kick, the ring is polled
   int callFd;
   int errFd;
+  bool packed = false;
   std::shared_ptr<InflightArea> inflight = nullptr;  // none: requests are not recorded
 };
 
@@ -65,10 +66,10 @@ class DataPlane {
   void setErr(uint32_t queue, int fd);
 
   // Stop in two steps: no more pops, then (in flight = 0, reached by turns) gone. endVring returns
-  // the next avail index, or -errno (-EBUSY while requests are in flight). suspend: what is in
-  // flight still runs to its end, but the driver is not told; the inflight area keeps it.
+  // the availBase to go on with, or -errno (-EBUSY while requests are in flight). suspend: what is
+  // in flight still runs to its end, but the driver is not told; the inflight area keeps it.
   void drainVring(uint32_t queue, bool suspend = false);
-  int endVring(uint32_t queue);
+  int64_t endVring(uint32_t queue);
   uint32_t inFlight(uint32_t queue) const;
   uint32_t inFlightTotal() const;
 

@@ -19,13 +19,15 @@ enum class RingFault : uint32_t {
   kChainLength = 5,      // loop, or more descriptors than allowed
   kOutsideMemory = 6,    // buffer or table not inside the guest's memory
   kReadableLast = 7,     // device-readable descriptor behind a device-writable one
-  kIndirectNext = 8,     // INDIRECT and NEXT together
+  kIndirectNext = 8,     // INDIRECT and NEXT together; packed: a table in a list
   kIndirectLength = 9,   // table length zero, no multiple of 16, or too long
   kIndirectNested = 10,  // INDIRECT inside a table
   kChainBytes = 11,      // more than 2^32 - 1 bytes (VIRTIO 1.3 §2.7.5)
   kMemoryLost = 12,      // the front-end shrank the file behind its memory
   kRingAddress = 13,     // after a memory change the ring lies outside memory
   kHandler = 14,         // the device's own code failed
+  kBufferId = 15,        // packed ring: buffer id >= size
+  kTakenBack = 16,       // packed ring: an available descriptor is not available any more
 };
 
 // Segments keep their capacity between uses; above this it is given back, so that one maximal

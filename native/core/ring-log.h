@@ -16,7 +16,8 @@ struct RingLog {
   std::shared_ptr<const DirtyLog> log;  // nullptr: the front-end has given none
   bool data = false;                    // VHOST_F_LOG_ALL is acknowledged
   bool used = false;                    // the vring's address came with VHOST_VRING_F_LOG
-  uint64_t usedAddress = 0;             // where in the log's address space the used ring lies
+  // Where in the log's address space the used ring lies; packed: the device's event suppression.
+  uint64_t usedAddress = 0;
 
   bool active() const { return log != nullptr && (data || used); }
   bool lost() const { return active() && log->lost(); }
@@ -27,6 +28,12 @@ struct RingLog {
     // A wrapped sum is covered by no log, which is found out there.
     const uint64_t at = usedAddress + offset;
     log->mark(at < usedAddress ? UINT64_MAX : at, bytes);
+  }
+
+  // Bytes written into a part of the ring that the log's address says nothing of: the descriptor
+  // ring of a packed virtqueue.
+  void markRing(const uint8_t* at, uint64_t bytes, const GuestMemory& memory) const {
+    if (log != nullptr && used) log->mark(memory.hostToGuest(at), bytes);
   }
 
   // The device-writable part of a chain, whatever of it was written.

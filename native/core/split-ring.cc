@@ -1,21 +1,13 @@
 #include "split-ring.h"
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "guest-access.h"
 
 namespace vhost {
 namespace {
 
-// VIRTIO 1.3 §2.7.5: descriptor flags and layout.
-constexpr uint16_t kDescNext = 1;
-constexpr uint16_t kDescWrite = 2;
-constexpr uint16_t kDescIndirect = 4;
-constexpr uint32_t kDescBytes = 16;
-
-// §2.7.6 available ring: flags, idx, ring[size], used_event.
+// VIRTIO 1.3 §2.7.6 available ring: flags, idx, ring[size], used_event.
 constexpr uint16_t kAvailNoInterrupt = 1;
 constexpr uint32_t kIdxOffset = 2;
 constexpr uint32_t kRingOffset = 4;
@@ -26,16 +18,11 @@ constexpr uint16_t kUsedNoNotify = 1;
 constexpr uint32_t kUsedEntryBytes = 8;
 constexpr uint32_t kEventBytes = 2;
 
-constexpr uint64_t kChainBytesMax = 0xffffffff;
-// A table of kSizeMax buffers that each lie over the joint of two regions. Without it 509 regions
-// of one byte turn one table into 16 million segments and a second of work (RG-026).
-constexpr size_t kChainSegmentsMax = 2 * SplitRing::kSizeMax;
-
 }  // namespace
 
 int SplitRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
                      const RingAddresses& addresses, uint16_t availBase, bool eventIdx) {
-  if (size == 0 || size > kSizeMax || (size & (size - 1)) != 0) return -EINVAL;
+  if (size == 0 || size > kRingSizeMax || (size & (size - 1)) != 0) return -EINVAL;
   if (addresses.descriptor % 16 || addresses.available % 2 || addresses.used % 4) return -EINVAL;
   size_ = size;
   addresses_ = addresses;
@@ -119,10 +106,7 @@ RingFault SplitRing::pop(uint16_t* head) {
   chain.clear();
   const RingFault fault = walk(index, &chain);
   if (fault != RingFault::kNone) return fault;
-  chain.inFlight = true;
-  inFlightCount_++;
-  inFlightSegments_ += chain.segments.size();
-  inFlightBytes_ += uint64_t{chain.readableBytes} + chain.writableBytes;
+  inFlight_.enter(&chain);
   if (leftover) {
     inflight_.dropLeft();
   } else {
@@ -149,7 +133,8 @@ RingFault SplitRing::walk(uint16_t head, DescriptorChain* chain) {
       if (descriptor.flags & kDescNext) return RingFault::kIndirectNext;
       return walkIndirect(descriptor, chain);
     }
-    const RingFault fault = append(descriptor, chain);
+    const RingFault fault = ChainBuilder::append(*memory_, descriptor.address, descriptor.length,
+                                                 (descriptor.flags & kDescWrite) != 0, chain);
     if (fault != RingFault::kNone) return fault;
     if (!(descriptor.flags & kDescNext)) return RingFault::kNone;
     if (descriptor.next >= size_) return RingFault::kNextIndex;
@@ -159,52 +144,22 @@ RingFault SplitRing::walk(uint16_t head, DescriptorChain* chain) {
 }
 
 RingFault SplitRing::walkIndirect(const Descriptor& table, DescriptorChain* chain) {
+  const uint8_t* base = nullptr;
+  const RingFault bad = builder_.openTable(*memory_, table.address, table.length, size_, &base);
+  if (bad != RingFault::kNone) return bad;
   const uint32_t entries = table.length / kDescBytes;
-  if (entries == 0 || table.length % kDescBytes != 0) return RingFault::kIndirectLength;
-  if (entries > std::max(size_, kIndirectEntriesMax)) return RingFault::kIndirectLength;
-  tableSegments_.clear();
-  if (!memory_->translate(table.address, table.length, &tableSegments_)) {
-    return RingFault::kOutsideMemory;
-  }
-  const auto* base = static_cast<const uint8_t*>(tableSegments_[0].iov_base);
-  if (tableSegments_.size() > 1) {  // RG-018: gathered once, then walked in private memory
-    tableCopy_.resize(table.length);
-    uint8_t* to = tableCopy_.data();
-    for (const iovec& piece : tableSegments_) {
-      std::memcpy(to, piece.iov_base, piece.iov_len);
-      to += piece.iov_len;
-    }
-    base = tableCopy_.data();
-  }
   uint32_t index = 0;
   for (uint32_t steps = 0; steps < entries; steps++) {
     const Descriptor descriptor = readDescriptor(base + index * kDescBytes);
     if (descriptor.flags & kDescIndirect) return RingFault::kIndirectNested;
-    const RingFault fault = append(descriptor, chain);
+    const RingFault fault = ChainBuilder::append(*memory_, descriptor.address, descriptor.length,
+                                                 (descriptor.flags & kDescWrite) != 0, chain);
     if (fault != RingFault::kNone) return fault;
     if (!(descriptor.flags & kDescNext)) return RingFault::kNone;
     if (descriptor.next >= entries) return RingFault::kNextIndex;
     index = descriptor.next;
   }
   return RingFault::kChainLength;
-}
-
-RingFault SplitRing::append(const Descriptor& descriptor, DescriptorChain* chain) {
-  // Zero-length descriptors are skipped, not translated: no segment, no address to trust (RG-028).
-  if (descriptor.length == 0) return RingFault::kNone;
-  const bool writable = descriptor.flags & kDescWrite;
-  // §2.7.4.2: readable descriptors come before writable ones.
-  if (!writable && chain->writableBytes > 0) return RingFault::kReadableLast;
-  uint32_t& side = writable ? chain->writableBytes : chain->readableBytes;
-  const uint64_t total = uint64_t{chain->readableBytes} + chain->writableBytes + descriptor.length;
-  if (total > kChainBytesMax) return RingFault::kChainBytes;
-  if (!memory_->translate(descriptor.address, descriptor.length, &chain->segments)) {
-    return RingFault::kOutsideMemory;
-  }
-  if (chain->segments.size() > kChainSegmentsMax) return RingFault::kChainLength;
-  side += descriptor.length;
-  if (!writable) chain->readableSegments = static_cast<uint32_t>(chain->segments.size());
-  return RingFault::kNone;
 }
 
 void SplitRing::release(uint16_t head) {
@@ -214,10 +169,7 @@ void SplitRing::release(uint16_t head) {
     descriptorInFlight_[index] = 0;
     index = nextSnapshot_[index];
   }
-  chain.inFlight = false;
-  inFlightCount_--;
-  inFlightSegments_ -= chain.segments.size();
-  inFlightBytes_ -= uint64_t{chain.readableBytes} + chain.writableBytes;
+  inFlight_.leave(&chain);
 }
 
 void SplitRing::addUsed(uint16_t head, uint32_t writtenBytes) {

@@ -7,27 +7,18 @@
 #include <memory>
 #include <vector>
 
+#include "chain-builder.h"
 #include "descriptor-chain.h"
 #include "guest-memory.h"
+#include "in-flight-totals.h"
+#include "ring-addresses.h"
 #include "ring-log.h"
 #include "split-inflight.h"
 
 namespace vhost {
 
-// Ring addresses in the front-end's address space (vhost-user: SET_VRING_ADDR).
-struct RingAddresses {
-  uint64_t descriptor;
-  uint64_t available;
-  uint64_t used;
-};
-
 class SplitRing {
  public:
-  static constexpr uint32_t kSizeMax = 32768;  // VIRTIO 1.3 §2.7
-  // Linux puts more segments into one indirect table than the ring has descriptors (queue-size=64
-  // with seg_max 126), against §2.7.5.3.1. QEMU allows 1024, and so drivers rely on it.
-  static constexpr uint32_t kIndirectEntriesMax = 1024;
-
   // -EINVAL for a bad size or alignment, -EFAULT when a part is outside memory.
   int start(std::shared_ptr<GuestMemory> memory, uint32_t size, const RingAddresses& addresses,
             uint16_t availBase, bool eventIdx);
@@ -48,13 +39,13 @@ class SplitRing {
 
   DescriptorChain& chain(uint16_t head) { return chains_[head]; }
   bool inFlight(uint16_t head) const { return head < size_ && chains_[head].inFlight; }
-  uint32_t inFlightCount() const { return inFlightCount_; }
+  uint32_t inFlightCount() const { return inFlight_.chains; }
   // Requests of a former back-end that are not popped yet.
   uint32_t leftoverCount() const { return inflight_.leftCount(); }
   // Requests the driver waits for: popped or not.
   uint32_t outstanding() const;
-  uint64_t inFlightSegments() const { return inFlightSegments_; }
-  uint64_t inFlightBytes() const { return inFlightBytes_; }
+  uint64_t inFlightSegments() const { return inFlight_.segments; }
+  uint64_t inFlightBytes() const { return inFlight_.bytes; }
 
   // Puts a used element behind the last one; the driver sees it at publish().
   void addUsed(uint16_t head, uint32_t writtenBytes);
@@ -92,7 +83,6 @@ class SplitRing {
   static Descriptor readDescriptor(const uint8_t* at);
   RingFault walk(uint16_t head, DescriptorChain* chain);
   RingFault walkIndirect(const Descriptor& table, DescriptorChain* chain);
-  RingFault append(const Descriptor& descriptor, DescriptorChain* chain);
   void release(uint16_t head);
 
   RingLog log_;
@@ -109,15 +99,12 @@ class SplitRing {
   uint16_t usedIndex_ = 0;      // next used element we write
   uint16_t publishedUsed_ = 0;  // what used.idx says
   uint16_t lookedUsed_ = 0;     // used index at the last needsCall()
-  uint32_t inFlightCount_ = 0;
-  uint64_t inFlightSegments_ = 0;
-  uint64_t inFlightBytes_ = 0;
+  InFlightTotals inFlight_;
   SplitInflight inflight_;
   std::vector<DescriptorChain> chains_;      // by head index
   std::vector<uint8_t> descriptorInFlight_;  // by descriptor index
   std::vector<uint16_t> nextSnapshot_;       // by descriptor index: the chain as we walked it
-  std::vector<iovec> tableSegments_;         // scratch: an indirect table over several regions
-  std::vector<uint8_t> tableCopy_;
+  ChainBuilder builder_;
 };
 
 }  // namespace vhost

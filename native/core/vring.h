@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "split-ring.h"
+#include "virtqueue.h"
 
 namespace vhost {
 
@@ -15,7 +15,7 @@ class Vring {
   Vring(const Vring&) = delete;
   Vring& operator=(const Vring&) = delete;
 
-  SplitRing ring;
+  Virtqueue ring;
   bool enabled = false;
   bool everEnabled = false;
   bool draining = false;   // pop nothing new

@@ -15,10 +15,18 @@
 namespace vhost::test {
 namespace {
 
-TEST("whole turns: writes and reads against a file, in two ring modes and over the index wrap") {
+// Packed rings of a size that is no power of two, soon at their end.
+const DriverOptions kRingModes[] = {
+    {.size = 64, .eventIdx = false, .base = 65530},
+    {.size = 64, .eventIdx = true, .base = 65530},
+    {.size = 61, .eventIdx = false, .base = 0x8000 + 40, .packed = true},
+    {.size = 61, .eventIdx = true, .base = 40, .packed = true},
+};
+
+TEST("whole turns: writes and reads against a file, in all ring modes and over the index wrap") {
   forBothEngines([](bool uring) {
-    for (const bool eventIdx : {false, true}) {
-      Rig rig({.uring = uring, .driver = {.size = 64, .eventIdx = eventIdx, .base = 65530}});
+    for (const DriverOptions& mode : kRingModes) {
+      Rig rig({.uring = uring, .driver = mode});
       for (uint16_t slot = 0; slot < 16; slot++) {
         rig.driver.fill(rig.data(slot), 4096, slot);
         rig.post(slot, true, slot * 4096, 4096);
@@ -128,6 +136,31 @@ TEST("a broken ring: event, err signalled once, nothing more is popped, others g
     CHECK_EQ(rig.errors(), 1u);
     CHECK(rig.plane->endVring(0) >= 0);  // GET_VRING_BASE heals it
   });
+}
+
+TEST("a broken packed ring costs its queue, and says why") {
+  Rig rig({.driver = {.base = 0x8000, .packed = true}});
+  rig.post(0, true, 0, 512);
+  rig.driver.packed().offer({{rig.data(1), 16, 9, 0}});  // PK-005
+  CHECK_EQ(rig.turn(true).requests, 1u);
+  CHECK_EQ(rig.turn(true).events, 1u);
+  CHECK_EQ(rig.exchange->events[0].detail, static_cast<uint32_t>(RingFault::kBufferId));
+  CHECK_EQ(rig.errors(), 1u);
+}
+
+TEST("PK-013: drain and end of a packed ring, and on from its base") {
+  Rig rig({.driver = {.size = 7, .base = 0x8000 + 5, .packed = true}});
+  for (uint16_t slot : {0, 1}) rig.post(slot, true, 0, 512);
+  rig.serve(2);
+  const int64_t base = rig.plane->endVring(0);
+  CHECK_EQ(base, 0x00040004);  // six entries on, over the end: the wrap counters have changed
+  VringStart again = rig.vringStart(0);
+  again.availBase = static_cast<uint32_t>(base);
+  CHECK_EQ(rig.plane->startVring(again, rig.driver.memory()), 0);
+  rig.plane->enableVring(0, true);
+  for (uint16_t slot : {0, 1}) rig.post(slot, false, 0, 512);
+  rig.serve(2);
+  CHECK_EQ(rig.plane->endVring(0), int64_t{0x80038003});  // more than an int holds
 }
 
 TEST("RG-001: every ring fault before the first request costs its queue, not the turn") {

@@ -304,6 +304,42 @@ TEST("without VHOST_F_LOG_ALL no buffer, without VHOST_VRING_F_LOG no ring") {
   }
 }
 
+// Chains of three descriptors: the used one of the first lies in the ring's first page, that of the
+// second in the next.
+TEST("a packed ring marks used descriptors where they lie, its events where the log has them") {
+  forBothEngines([](bool uring) {
+    for (const bool used : {false, true}) {
+      LogRig rig(
+          {.uring = uring,
+           .driver = {
+               .size = 512, .base = 0x8000 + 254, .guestAddress = 0x200000, .packed = true}});
+      const uint64_t events = 0x100000;
+      rig.plane->setLog(rig.log, true);
+      rig.plane->setUsedLog(0, used, events);
+      rig.post(0, false, 0, 4096);
+      rig.post(1, false, 4096, 512);
+      rig.serveLogged(2);
+      CHECK_EQ(rig.dirty(rig.data(0)), true);
+      CHECK_EQ(rig.dirty(rig.status(1)), true);
+      CHECK_EQ(rig.dirty(0x200000), used);
+      CHECK_EQ(rig.dirty(0x200000 + kPage), used);
+      CHECK_EQ(rig.dirty(events), used);
+      CHECK(!rig.dirty(rig.usedAddress()));
+    }
+  });
+}
+
+TEST("a packed ring that ends marks what its chains may hold") {
+  LogRig rig({.uring = true, .driver = {.base = 0x8000, .guestAddress = 0x200000, .packed = true}});
+  rig.plane->setLog(rig.log, true);
+  rig.post(0, false, 0, 4096);
+  rig.kick();
+  rig.turnUntil([](const Rig::Turn& turn) { return turn.requests == 1; });
+  rig.plane->giveUp(0, RingFault::kHandler);
+  CHECK(rig.plane->endVring(0) >= 0);
+  CHECK(rig.dirty(rig.data(0)) && rig.dirty(rig.status(0)));
+}
+
 TEST("a request that was popped before the log was on is marked when it completes") {
   LogRig rig(logOptions(true, true));
   rig.post(0, false, 0, 4096);

@@ -91,6 +91,13 @@ Driver::Driver(const DriverOptions& options)
   int error = 0;
   memory_ = GuestMemory().with(file_.fd(), region(), &error);
   CHECK_EQ(error, 0);
+  if (options.packed) {
+    made_.resize(options.size);
+    uint8_t* events = host(options_.guestAddress) + availOffset();
+    packed_.emplace(host(options_.guestAddress), events, events + 4, options.size, options.base,
+                    options.eventIdx);
+    return;
+  }
   setAvailIndex(avail_);
   setUsedIndex(used_);
   setUsedEvent(used_);
@@ -101,11 +108,20 @@ RegionDescription Driver::region() const {
 }
 
 RingAddresses Driver::addresses() const {
-  return {kUserBase, kUserBase + availOffset(), kUserBase + usedOffset()};
+  const uint64_t usedAt = options_.packed ? availOffset() + 4 : usedOffset();
+  return {kUserBase, kUserBase + availOffset(), kUserBase + usedAt};
+}
+
+uint32_t Driver::base() const {
+  return options_.packed ? uint32_t{options_.base} << 16 | options_.base : options_.base;
 }
 
 int Driver::start(SplitRing* ring) const {
   return ring->start(memory_, options_.size, addresses(), options_.base, options_.eventIdx);
+}
+
+int Driver::start(PackedRing* ring) const {
+  return ring->start(memory_, options_.size, addresses(), base(), options_.eventIdx);
 }
 
 uint64_t Driver::usedOffset() const {
@@ -140,6 +156,10 @@ bool Driver::canariesIntact() const {
 }
 
 void Driver::setDescriptor(uint32_t index, const Descriptor& descriptor) const {
+  if (options_.packed) {
+    made_.at(index) = descriptor;
+    return;
+  }
   std::memcpy(host(options_.guestAddress) + index * 16, &descriptor, sizeof descriptor);
 }
 
@@ -164,7 +184,12 @@ uint16_t Driver::indirect(uint16_t first, uint64_t table,
   std::vector<Descriptor> entries;
   for (const Buffer& buffer : buffers) {
     const bool last = &buffer == &buffers.back();
-    const auto flags = static_cast<uint16_t>((buffer.writable ? kWrite : 0) | (last ? 0 : kNext));
+    const uint16_t writable = buffer.writable ? kWrite : 0;
+    if (options_.packed) {  // §2.8.7: the last two fields are id and flags, and there is no NEXT
+      entries.push_back({buffer.address, buffer.length, 0, writable});
+      continue;
+    }
+    const auto flags = static_cast<uint16_t>(writable | (last ? 0 : kNext));
     const auto next = static_cast<uint16_t>(last ? 0 : entries.size() + 1);
     entries.push_back({buffer.address, buffer.length, flags, next});
   }
@@ -173,7 +198,28 @@ uint16_t Driver::indirect(uint16_t first, uint64_t table,
   return first;
 }
 
+std::vector<PackedDescriptor> Driver::packedChain(uint16_t head) const {
+  std::vector<PackedDescriptor> chain;
+  for (uint16_t index = head;; index = made_.at(index).next) {
+    const Descriptor& from = made_.at(index);
+    chain.push_back({from.address, from.length, head, from.flags});
+    if (!(from.flags & kNext)) return chain;
+  }
+}
+
+void Driver::askForCall() {
+  if (packed_) {
+    packed_->askForCall();
+  } else {
+    setUsedEvent(usedIndex());
+  }
+}
+
 void Driver::offer(uint16_t head) {
+  if (packed_) {
+    packed_->offer(packedChain(head));
+    return;
+  }
   store<uint16_t>(availOffset() + 4 + (avail_ & (options_.size - 1)) * 2, head);
   setAvailIndex(static_cast<uint16_t>(avail_ + 1));
 }
@@ -208,6 +254,7 @@ void Driver::setUsedIndex(uint16_t index) const {
 }
 
 bool Driver::takeUsed(Used* used) {
+  if (packed_) return packed_->takeUsed(used);
   if (usedIndex() == used_) return false;
   const uint64_t at = usedOffset() + 4 + (used_ & (options_.size - 1)) * 8;
   *used = {load<uint32_t>(at), load<uint32_t>(at + 4)};

@@ -1,15 +1,18 @@
 // The other side of everything the core sees: shared memory of a front-end and the driver's half of
-// a split virtqueue. It writes whatever it is told, legal or not.
+// a virtqueue, split or packed. It writes whatever it is told, legal or not.
 #ifndef VHOST_TEST_DRIVER_H_
 #define VHOST_TEST_DRIVER_H_
 
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "guest-memory.h"
+#include "packed-driver-ring.h"
+#include "packed-ring.h"
 #include "split-ring.h"
 
 namespace vhost::test {
@@ -61,27 +64,19 @@ struct Descriptor {
 };
 static_assert(sizeof(Descriptor) == 16);
 
-constexpr uint16_t kNext = 1;
-constexpr uint16_t kWrite = 2;
-constexpr uint16_t kIndirect = 4;
-
 struct Buffer {
   uint64_t address;
   uint32_t length;
   bool writable = false;
 };
 
-struct Used {
-  uint32_t id;
-  uint32_t length;
-};
-
 struct DriverOptions {
   uint32_t size = 8;
   bool eventIdx = true;
-  uint16_t base = 0;                   // both rings begin here
+  uint16_t base = 0;                   // both rings begin here; packed: index and wrap counter
   uint64_t memoryBytes = 1 << 20;      // the region; the file has a canary page on either side
   uint64_t guestAddress = 0x40000000;  // of the region
+  bool packed = false;
 };
 
 class Driver {
@@ -95,6 +90,9 @@ class Driver {
   RegionDescription region() const;
   // Starts the device's half with everything as the driver has it.
   int start(SplitRing* ring) const;
+  int start(PackedRing* ring) const;
+  // As SET_VRING_BASE has it.
+  uint32_t base() const;
 
   // Guest addresses: end of the rings, where tests may put data, and end of the region.
   uint64_t heap() const;
@@ -111,7 +109,12 @@ class Driver {
   // The same in a table at `table`, named by descriptor `first`.
   uint16_t indirect(uint16_t first, uint64_t table, const std::vector<Buffer>& buffers) const;
 
+  // Makes the chain available; in a packed ring under the buffer id `head`.
   void offer(uint16_t head);
+  // Wants a call for the next used element.
+  void askForCall();
+  PackedDriverRing& packed() { return *packed_; }
+  // What follows is of the split ring only.
   uint16_t availIndex() const { return avail_; }
   void setAvailIndex(uint16_t index);
   void setAvailFlags(uint16_t flags) const;
@@ -120,10 +123,11 @@ class Driver {
   uint16_t usedFlags() const;
   uint16_t usedIndex() const;
   void setUsedIndex(uint16_t index) const;
-  // False when the device has returned nothing more.
+  // False when the device has returned nothing more. Of both kinds.
   bool takeUsed(Used* used);
 
  private:
+  std::vector<PackedDescriptor> packedChain(uint16_t head) const;
   uint64_t availOffset() const { return uint64_t{options_.size} * 16; }
   uint64_t usedOffset() const;
   template <typename T>
@@ -136,6 +140,9 @@ class Driver {
   std::shared_ptr<GuestMemory> memory_;
   uint16_t avail_;
   uint16_t used_;
+  std::optional<PackedDriverRing> packed_;
+  // Chains of a packed ring are made here, linked as in a split one, and written at offer().
+  mutable std::vector<Descriptor> made_;
 };
 
 }  // namespace vhost::test

@@ -61,9 +61,9 @@ Rig::~Rig() {
 
 VringStart Rig::vringStart(uint32_t queue) const {
   const DriverOptions& ring = options.driver;
-  return {queue,       ring.size,     driver.addresses(),
-          ring.base,   ring.eventIdx, options.kick ? dup(kickFd) : -1,
-          dup(callFd), dup(errFd)};
+  return {queue,         ring.size,     driver.addresses(),
+          driver.base(), ring.eventIdx, options.kick ? dup(kickFd) : -1,
+          dup(callFd),   dup(errFd),    ring.packed};
 }
 
 uint16_t Rig::post(uint16_t slot, bool write, uint64_t offset, uint32_t bytes) {
@@ -144,7 +144,7 @@ void Rig::serve(uint32_t count) {
     decide(turn());
     Used element{};
     while (driver.takeUsed(&element)) used.push_back(element);
-    driver.setUsedEvent(driver.usedIndex());
+    driver.askForCall();
   }
 }
 

@@ -97,6 +97,8 @@ export const RING_FAULTS: readonly string[] = [
   'guest memory was taken away',
   'ring outside guest memory after a memory change',
   'the device failed',
+  'buffer id out of range',
+  'an available descriptor was taken back',
 ];
 export const RING_FAULT_MEMORY_LOST = 12;
 

@@ -46,6 +46,7 @@ export interface DataPlane {
     errFd: number,
     memory: MemoryId,
     inflight: InflightId,
+    packed: boolean,
   ): number;
   enableVring(queue: number, enabled: boolean): void;
   setInband(queue: number, kicks: boolean, calls: boolean): void;

@@ -1,7 +1,7 @@
 // A virtio-blk driver for tests: real requests over a TestFrontend, with every layout a guest may
 // choose.
 
-import type { Buffer as ChainBuffer, DriverRing, SharedMemory } from '../core/frontend/index.js';
+import type { Buffer as ChainBuffer, RingDriver, SharedMemory } from '../core/frontend/index.js';
 
 export const BLK_IN = 0;
 export const BLK_OUT = 1;
@@ -54,7 +54,7 @@ export interface Segment {
 /** A running queue as a driver needs it. */
 export interface DriverQueue {
   readonly index: number;
-  readonly ring: DriverRing;
+  readonly driver: RingDriver;
   readonly callFd: number;
   kick(): void;
   signalled(fd: number): Promise<boolean>;
@@ -91,7 +91,7 @@ export class BlkDriver {
     }
     const queue = this.#frontend.queue(requests[0]?.queue ?? 0);
     const heads = requests.map((request) => this.#add(queue, request));
-    if (queue.ring.publish()) {
+    if (queue.driver.publish()) {
       queue.kick();
     }
     const used = await this.#collect(queue, requests.length);
@@ -143,21 +143,21 @@ export class BlkDriver {
       ...pieces({ offset: dataOffset, bytes: inBytes, writable: true }, pieceBytes),
       { offset: statusOffset, bytes: 1, writable: true },
     ];
-    const head = queue.ring.add(buffers, { indirect: request.indirect ?? false });
+    const head = queue.driver.add(buffers, { indirect: request.indirect ?? false });
     return [head, { statusOffset, dataOffset, dataBytes: inBytes }];
   }
 
   async #collect(queue: DriverQueue, count: number): Promise<Map<number, number>> {
     const used = new Map<number, number>();
     for (;;) {
-      for (const { id, length } of queue.ring.takeUsed()) {
+      for (const { id, length } of queue.driver.takeUsed()) {
         used.set(id, length);
       }
       if (used.size === count) {
         return used;
       }
       // takeUsed has just asked for an interrupt; look again before waiting for it.
-      if (queue.ring.publishedUsed !== queue.ring.usedIndex) {
+      if (queue.driver.hasUsed) {
         continue;
       }
       if (!(await queue.signalled(queue.callFd))) {

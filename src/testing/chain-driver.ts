@@ -55,7 +55,7 @@ export class ChainDriver {
     { pieceBytes = Number.POSITIVE_INFINITY, indirect = false }: ChainShape = {},
   ): OfferedChain {
     const { memory } = this.frontend;
-    const { ring } = this.frontend.queue(queue);
+    const { driver } = this.frontend.queue(queue);
     if (readable.byteLength + writableBytes === 0) {
       throw new RangeError('a chain has at least one byte');
     }
@@ -67,10 +67,10 @@ export class ChainDriver {
       ...pieces(readableOffset, readable.byteLength, false, pieceBytes),
       ...pieces(writableOffset, writableBytes, true, pieceBytes),
     ];
-    const head = ring.add(buffers, { indirect });
+    const head = driver.add(buffers, { indirect });
     const offered = { queue, head, writableOffset, writableBytes, usedBytes: undefined };
     this.#pending.set(`${queue}/${head}`, offered);
-    if (ring.publish()) {
+    if (driver.publish()) {
       this.frontend.queue(queue).kick();
     }
     return offered;
@@ -85,8 +85,7 @@ export class ChainDriver {
         return this.#result(offered, offered.usedBytes);
       }
       // takeUsed has just asked for an interrupt; look again before waiting for it.
-      const more = queue.ring.publishedUsed !== queue.ring.usedIndex;
-      if (!more && !(await queue.signalled(queue.callFd))) {
+      if (!queue.driver.hasUsed && !(await queue.signalled(queue.callFd))) {
         throw new Error(`queue ${queue.index}: chain ${offered.head} did not come back`);
       }
     }
@@ -100,8 +99,8 @@ export class ChainDriver {
     return this.#pending.size;
   }
 
-  #take({ index, ring }: TestQueue): void {
-    for (const { id, length } of ring.takeUsed()) {
+  #take({ index, driver }: TestQueue): void {
+    for (const { id, length } of driver.takeUsed()) {
       const key = `${index}/${id}`;
       const offered = this.#pending.get(key);
       if (offered === undefined) {

@@ -1,8 +1,11 @@
 // A front-end for tests: negotiates as QEMU does, shares memory, sets up rings, waits for calls.
 
 import {
+  createRingDriver,
   DriverRing,
-  type DriverRingOptions,
+  PackedDriverRing,
+  type RingDriver,
+  type RingDriverOptions,
   SharedMemory,
   VhostUserFrontend,
 } from '../core/frontend/index.js';
@@ -11,6 +14,7 @@ import {
   VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
   VIRTIO_F_RING_EVENT_IDX,
+  VIRTIO_F_RING_PACKED,
 } from '../core/protocol/index.js';
 import { check, native, READABLE, type Watcher } from '../native/index.js';
 
@@ -20,7 +24,10 @@ export interface TestFrontendOptions {
   readonly connectionFd?: number;
   readonly queues?: number;
   readonly queueSize?: number;
-  /** First index of every ring; odd on purpose, so that indices wrap in ordinary tests. */
+  /** Packed rings, when the device offers them. */
+  readonly packed?: boolean;
+  /** First index of every ring; odd on purpose, so that indices wrap in ordinary tests. Of a packed
+   *  ring index and wrap counter. */
   readonly base?: number;
   readonly memoryBytes?: number;
   /** A file of memoryBytes to share instead of a new memfd. */
@@ -32,6 +39,8 @@ export interface TestFrontendOptions {
 
 const DEFAULT_QUEUE_SIZE = 128;
 const DEFAULT_BASE = 65_500;
+/** With the wrap counter of a second round; near the end of the ring. */
+const defaultPackedBase = (queueSize: number) => Math.max(queueSize - 5, 0);
 const DEFAULT_MEMORY_BYTES = 32 << 20;
 const CALL_TIMEOUT_MS = 20_000;
 
@@ -55,14 +64,29 @@ export async function signalled(fd: number, timeoutMs = CALL_TIMEOUT_MS): Promis
 /** One ring with its three descriptors. */
 export class TestQueue {
   readonly index: number;
-  readonly ring: DriverRing;
+  readonly driver: RingDriver;
   readonly kickFd = check('eventfd', native.eventfdCreate(0));
   readonly callFd = check('eventfd', native.eventfdCreate(0));
   readonly errFd = check('eventfd', native.eventfdCreate(0));
 
-  constructor(memory: SharedMemory, index: number, options: DriverRingOptions) {
+  constructor(memory: SharedMemory, index: number, options: RingDriverOptions) {
     this.index = index;
-    this.ring = new DriverRing(memory, options);
+    this.driver = createRingDriver(memory, options);
+  }
+
+  /** For what only one kind of ring has. */
+  get ring(): DriverRing {
+    if (!(this.driver instanceof DriverRing)) {
+      throw new TypeError(`queue ${this.index} has a packed ring`);
+    }
+    return this.driver;
+  }
+
+  get packedRing(): PackedDriverRing {
+    if (!(this.driver instanceof PackedDriverRing)) {
+      throw new TypeError(`queue ${this.index} has a split ring`);
+    }
+    return this.driver;
   }
 
   kick(): void {
@@ -115,19 +139,23 @@ export class TestFrontend {
     const protocol = await frontend.getProtocolFeatures();
     await frontend.setProtocolFeatures(protocol & ~(this.#options.withoutProtocolFeatures ?? 0n));
     await frontend.setOwner();
+    const kind = this.#options.packed ? 0n : VIRTIO_F_RING_PACKED;
     // No front-end logs before it migrates.
-    this.features = offered & ~VHOST_F_LOG_ALL & ~(this.#options.withoutFeatures ?? 0n);
+    const without = (this.#options.withoutFeatures ?? 0n) | VHOST_F_LOG_ALL | kind;
+    this.features = offered & ~without;
     await frontend.setFeatures(this.features);
     await frontend.setMemTable([this.memory.region], [this.memory.fd]);
   }
 
   async startQueues(): Promise<void> {
-    const { queues = 1, queueSize = DEFAULT_QUEUE_SIZE, base = DEFAULT_BASE } = this.#options;
+    const { queues = 1, queueSize = DEFAULT_QUEUE_SIZE } = this.#options;
+    const packed = hasFeature(this.features, VIRTIO_F_RING_PACKED);
+    const base = this.#options.base ?? (packed ? defaultPackedBase(queueSize) : DEFAULT_BASE);
     const eventIdx = hasFeature(this.features, VIRTIO_F_RING_EVENT_IDX);
     for (let index = 0; index < queues; index++) {
-      const queue = new TestQueue(this.memory, index, { size: queueSize, base, eventIdx });
+      const queue = new TestQueue(this.memory, index, { size: queueSize, base, eventIdx, packed });
       this.queues.push(queue);
-      await this.startQueue(queue, base);
+      await this.startQueue(queue, queue.driver.resumeBase);
     }
     if (hasFeature(this.features, VHOST_USER_F_PROTOCOL_FEATURES)) {
       for (const { index } of this.queues) {
@@ -136,10 +164,10 @@ export class TestFrontend {
     }
   }
 
-  /** Hands one ring to the back-end, starting at an avail index. */
+  /** Hands one ring to the back-end, to start from a base. */
   async startQueue(queue: TestQueue, base: number): Promise<void> {
     const { frontend, memory } = this;
-    const { index, ring } = queue;
+    const { index, driver: ring } = queue;
     await frontend.setVringNum(index, ring.size);
     await frontend.setVringBase(index, base);
     await frontend.setVringAddr({
@@ -165,7 +193,7 @@ export class TestFrontend {
     return found;
   }
 
-  /** Stops all rings; the avail indices they ended at. */
+  /** Stops all rings; the bases they ended at. */
   async stopQueues(): Promise<number[]> {
     const bases: number[] = [];
     for (const { index } of this.queues) {

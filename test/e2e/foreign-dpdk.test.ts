@@ -94,7 +94,7 @@ class NetPort {
       }),
     );
     await port.rig.start();
-    const { ring, kick } = port.rig.queue(RX);
+    const { driver: ring, kick } = port.rig.queue(RX);
     for (let i = 0; i < QUEUE_SIZE / 2; i++) {
       const offset = port.rig.memory.allocate(BUFFER_BYTES, BUFFER_BYTES);
       port.#buffers.set(ring.add([{ offset, bytes: BUFFER_BYTES, writable: true }]), offset);
@@ -105,7 +105,7 @@ class NetPort {
   }
 
   send(frames: readonly Uint8Array[], indirect: boolean): void {
-    const { ring, kick } = this.rig.queue(TX);
+    const { driver: ring, kick } = this.rig.queue(TX);
     const { memory } = this.rig;
     for (const frame of frames) {
       const header = memory.allocate(HEADER_BYTES);
@@ -127,7 +127,7 @@ class NetPort {
 
   /** Frames that came, headers cut off; their buffers are given back. */
   receive(): Uint8Array[] {
-    const { ring, kick } = this.rig.queue(RX);
+    const { driver: ring, kick } = this.rig.queue(RX);
     const { memory } = this.rig;
     // All buffers are taken out before one goes back: heads are free for reuse already.
     const filled = ring.takeUsed().map(({ id, length }) => {
@@ -175,8 +175,8 @@ async function travel(
     return came.length >= frames.length;
   });
   await until('what was sent to be used', () => {
-    from.rig.queue(TX).ring.takeUsed();
-    return from.rig.queue(TX).ring.freeCount === QUEUE_SIZE;
+    from.rig.queue(TX).driver.takeUsed();
+    return from.rig.queue(TX).driver.freeCount === QUEUE_SIZE;
   });
   return came;
 }
@@ -219,7 +219,7 @@ t.test('logs the frames it delivers', { skip: missing }, async (t) => {
   const came = await travel(a, b, [frame(1)], false);
   t.same(came, [frame(1)], 'frames go on meanwhile');
   const pages = b.rig.device.syncLog();
-  const { ring } = b.rig.queue(RX);
+  const { driver: ring } = b.rig.queue(RX);
   const usedPage = b.rig.memory.guestAddress(ring.usedOffset & ~(LOG_PAGE_BYTES - 1));
   t.ok(pages.includes(usedPage), 'the used ring');
   t.ok(pages.length > 1, `and the buffer (${pages.length} pages)`);
@@ -242,7 +242,7 @@ t.test('stops and goes on where it stopped', { skip: missing }, async (t) => {
     const came = await travel(a, b, [frame(round)], false);
     t.same(came, [frame(round)], `round ${round}`);
     const [, txBase] = await a.rig.device.stop();
-    t.equal(txBase, a.rig.queue(TX).ring.availIndex, 'nothing left in the ring');
+    t.equal(txBase, a.rig.queue(TX).driver.resumeBase, 'nothing left in the ring');
     await a.rig.start();
   }
   await a.rig.stop();

@@ -160,7 +160,7 @@ t.test('logs what it writes to guest memory', { skip: missing }, async (t) => {
   await rig.start();
   const driver = new BlkDriver(rig);
   const { memory, device } = rig;
-  const ring = rig.queue(0).ring;
+  const ring = rig.queue(0).driver;
   // Allocated first by the next request, behind its header: where the data goes.
   const dataPage = memory.guestAddress(Math.ceil((memory.mark() + 16) / 4096) * 4096);
   const usedPage = memory.guestAddress(ring.usedOffset & ~4095);

@@ -3,7 +3,7 @@
 import { closeSync, ftruncateSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { MemoryRegion } from '../../src/core/protocol/index.js';
+import { type MemoryRegion, VIRTIO_F_RING_PACKED } from '../../src/core/protocol/index.js';
 import { check, native } from '../../src/native/index.js';
 import { BLK_IN, BLK_OUT, BlkDriver, type TestFrontend } from '../../src/testing/index.js';
 import { errors, N, RawChains, renew, W } from './raw-chains.js';
@@ -203,7 +203,7 @@ t.test('CS-082: all memory by ADD_MEM_REG', async (t) => {
   await withDaemon(t, [], async (scene) => {
     const frontend = await reach(scene, 'acked');
     const { frontend: control, memory } = frontend;
-    const features = await control.getFeatures();
+    const features = (await control.getFeatures()) & ~VIRTIO_F_RING_PACKED;
     control.protocolFeatures = 8n;
     await control.setFeatures(features);
     frontend.features = features;

@@ -15,6 +15,8 @@ export interface GuestRunOptions {
   readonly numQueues: number;
   /** QEMU listens on the socket and the daemon connects; User-mode Linux can't. */
   readonly client?: boolean;
+  /** Packed virtqueues; QEMU only: User-mode Linux always takes them. */
+  readonly packed?: boolean;
   readonly role: 'disk' | 'readonly';
   /** How often the guest starts again after formatting; each time it verifies everything. */
   readonly reboots?: number;
@@ -57,8 +59,9 @@ async function startMachine(options: GuestRunOptions): Promise<Machine> {
   };
   if (machine === 'uml') return startUml({ socketPath, parameters });
   const accelerator = await chooseAccelerator();
+  const { packed = false } = options;
   const listens = options.client ?? false;
-  return startQemu({ socketPath, numQueues, listens, parameters, accelerator });
+  return startQemu({ socketPath, numQueues, packed, listens, parameters, accelerator });
 }
 
 async function pauseBackend(

@@ -13,6 +13,8 @@ export interface QemuOptions {
   /** QEMU listens on it and waits for the back-end. */
   readonly listens?: boolean;
   readonly numQueues: number;
+  /** Packed virtqueues (VIRTIO 1.3 §2.8). */
+  readonly packed?: boolean;
   /** key=value for the guest script, handed over on the kernel command line. */
   readonly parameters: Readonly<Record<string, string | number>>;
   readonly accelerator: Accelerator;
@@ -36,11 +38,12 @@ export function kernelCommandLine(parameters: QemuOptions['parameters']): string
     .join(' ');
 }
 
-function diskArguments({ socketPath, listens, numQueues }: QemuOptions): string[] {
+function diskArguments({ socketPath, listens, numQueues, packed }: QemuOptions): string[] {
   if (socketPath === undefined) return [];
+  const rings = packed ? ',packed=on' : '';
   return [
     ...['-chardev', `socket,id=disk,path=${socketPath}${listens ? ',server=on' : ''}`],
-    ...['-device', `vhost-user-blk-pci,chardev=disk,num-queues=${numQueues}`],
+    ...['-device', `vhost-user-blk-pci,chardev=disk,num-queues=${numQueues}${rings}`],
   ];
 }
 

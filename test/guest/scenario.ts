@@ -19,6 +19,7 @@ export interface Scenario {
   readonly reboots: number;
   readonly serial: string;
   readonly pauseMs?: number;
+  readonly packed?: boolean;
   /** Afterwards a second daemon serves the image read-only to a second guest. */
   readonly thenReadOnly?: boolean;
   /** The daemon connects, where machine and daemon can. */
@@ -65,14 +66,23 @@ async function serve(
 export async function runScenario(scenario: Scenario): Promise<ScenarioOutcome> {
   const dir = mkdtempSync(join(tmpdir(), 'vhost-ts-guest-'));
   try {
-    const { machine, kind, numQueues, blockSizeBytes, serial, reboots, pauseMs } = scenario;
+    const {
+      machine,
+      kind,
+      numQueues,
+      blockSizeBytes,
+      serial,
+      reboots,
+      pauseMs,
+      packed = false,
+    } = scenario;
     const imagePath = join(dir, 'disk.img');
     const client = scenario.client === true && machine === 'qemu' && kind === 'vhost-ts';
     const common = { kind, imagePath, numQueues, blockSizeBytes, serial, client };
     createSparseImage(imagePath);
     const writable = await serve(
       { ...common, socketPath: join(dir, 'rw.sock') },
-      { machine, role: 'disk', reboots, ...(pauseMs === undefined ? {} : { pauseMs }) },
+      { machine, role: 'disk', reboots, packed, ...(pauseMs === undefined ? {} : { pauseMs }) },
     );
     const problems = [...writable.problems, ...checkImage(imagePath, writable.outcome.facts)];
     if (!scenario.thenReadOnly || problems.length > 0) {

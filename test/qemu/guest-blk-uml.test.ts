@@ -11,6 +11,6 @@ t.setTimeout(TEST_LIMIT_MS);
 
 const skip = whyNoUmlGuest() ?? false;
 
-for (const row of GUEST_MATRIX) {
+for (const row of GUEST_MATRIX.filter(({ packed }) => !packed)) {
   t.test(titleOf(row), { skip, timeout: TEST_LIMIT_MS }, (t) => checkRow(t, 'uml', row));
 }

@@ -92,7 +92,7 @@ export class DeviceRig implements DriverTransport {
     if (queue === undefined || ring === undefined) {
       throw new RangeError(`there is no queue ${index}`);
     }
-    return { index, ring, callFd: queue.callFd, kick: () => queue.kick(), signalled };
+    return { index, driver: ring, callFd: queue.callFd, kick: () => queue.kick(), signalled };
   }
 
   async stop(): Promise<void> {

@@ -71,6 +71,7 @@ export class TinyRing {
       callFd: native.fdDuplicate(this.callFd),
       errFd: native.fdDuplicate(this.errFd),
       memory: memory.id,
+      packed: false,
       inbandKicks: false,
       inbandCalls: false,
       ...values,

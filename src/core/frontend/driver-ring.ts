@@ -111,6 +111,14 @@ export class DriverRing {
     return taken;
   }
 
+  get resumeBase(): number {
+    return this.#availIndex;
+  }
+
+  get hasUsed(): boolean {
+    return this.publishedUsed !== this.#usedIndex;
+  }
+
   get availIndex(): number {
     return this.#availIndex;
   }

@@ -8,6 +8,8 @@ export * from './device-queue.js';
 export * from './dirty-log.js';
 export * from './driver-ring.js';
 export * from './inflight-area.js';
+export * from './packed-driver-ring.js';
+export * from './ring-driver.js';
 export * from './shared-memory.js';
 export * from './vhost-backend.js';
 export * from './vhost-device.js';

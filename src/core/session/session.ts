@@ -29,6 +29,7 @@ import {
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VhostUserError,
   VIRTIO_F_RING_EVENT_IDX,
+  VIRTIO_F_RING_PACKED,
 } from '../protocol/index.js';
 import { codeOfFault, RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
@@ -39,7 +40,7 @@ import { HANDLERS } from './handlers/index.js';
 import { InbandCalls } from './inband-calls.js';
 import { ReplyWithFd } from './reply-with-fd.js';
 import type { StateTransfer } from './state-transfer.js';
-import { Vring } from './vring.js';
+import { firstBase, Vring } from './vring.js';
 import { withLimit } from './with-limit.js';
 
 /** Storage that hangs must not hold the front-end for ever; QEMU's own I/O timeouts are longer. */
@@ -112,6 +113,11 @@ export class Session implements BackendAsker {
 
   get offeredFeatures(): bigint {
     return this.device.features() | VHOST_USER_F_PROTOCOL_FEATURES | VHOST_F_LOG_ALL;
+  }
+
+  /** True when the rings are packed: sizes, addresses and bases follow other rules. */
+  get packed(): boolean {
+    return hasFeature(this.ackedFeatures, VIRTIO_F_RING_PACKED);
   }
 
   /** Serves until the connection ends; never rejects. Afterwards nothing of the session is left. */
@@ -231,6 +237,7 @@ export class Session implements BackendAsker {
         memory: this.memory.id,
         inflight: this.#inflight?.id ?? NO_INFLIGHT,
         eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
+        packed: this.packed,
         inband: this.inband,
         pool: this.pool,
       });
@@ -258,20 +265,21 @@ export class Session implements BackendAsker {
     return this.#inflight !== undefined;
   }
 
-  /** Drains (or suspends) and stops, within the limit; the next avail index. */
+  /** Drains (or suspends) and stops, within the limit; the base to go on from. */
   async stopVring(vring: Vring, suspend = false): Promise<number> {
     const stopped = this.#stop(vring, suspend);
     this.#draining.add(stopped);
     const settled = () => this.#draining.delete(stopped);
     stopped.then(settled, settled);
-    return await withLimit(
+    const base = await withLimit(
       stopped,
       this.#drainTimeoutMs,
       () => new VhostUserError('DRAIN_TIMEOUT'),
     );
+    return base ?? firstBase(this.packed);
   }
 
-  async #stop(vring: Vring, suspend: boolean): Promise<number> {
+  async #stop(vring: Vring, suspend: boolean): Promise<number | undefined> {
     const ran = vring.started;
     const base = await vring.stop(this.pool, suspend, () => this.#inbandCalls.flush(vring.index));
     if (ran) {

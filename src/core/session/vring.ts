@@ -10,6 +10,7 @@ export interface VringContext {
   readonly memory: number;
   readonly inflight?: InflightId;
   readonly eventIdx: boolean;
+  readonly packed: boolean;
   /** vhost-user: INBAND_NOTIFICATIONS is negotiated. */
   readonly inband: boolean;
   readonly pool: WorkerPool;
@@ -17,10 +18,16 @@ export interface VringContext {
 
 const NO_FD = -1;
 
+/** Where a ring begins: index 0, and in a packed one both wrap counters 1 (VIRTIO 1.3 §2.8.1). */
+export function firstBase(packed: boolean): number {
+  return packed ? 0x8000_8000 : 0;
+}
+
 export class Vring {
   readonly index: number;
   size = 0;
-  base = 0;
+  /** undefined: neither told nor ever run. */
+  base: number | undefined;
   addresses: VringAddr | undefined;
   enabled = false;
   #started = false;
@@ -57,9 +64,10 @@ export class Vring {
     return !this.#started && this.#kickSet && this.size > 0 && this.addresses !== undefined;
   }
 
-  /** Bytes of the used ring, its event field included (VIRTIO 1.3 §2.7). */
-  get usedBytes(): bigint {
-    return BigInt(6 + 8 * this.size);
+  /** Bytes of the used ring, its event field included (VIRTIO 1.3 §2.7); of a packed ring those of
+   *  the device's event suppression structure (§2.8.14). */
+  usedBytes(packed: boolean): bigint {
+    return packed ? 4n : BigInt(6 + 8 * this.size);
   }
 
   /** Where the dirty log has the used ring; undefined: it is not logged. */
@@ -142,7 +150,7 @@ export class Vring {
 
   /** Hands the vring to its worker. Throws VhostUserError when the worker can't run it. */
   async start(context: VringContext): Promise<void> {
-    const { memory, inflight = NO_INFLIGHT, eventIdx, inband, pool } = context;
+    const { memory, inflight = NO_INFLIGHT, eventIdx, packed, inband, pool } = context;
     const { addresses } = this;
     if (!this.ready || addresses === undefined) {
       return;
@@ -158,7 +166,7 @@ export class Vring {
       descriptorAddress: addresses.descriptorAddress,
       availableAddress: addresses.availableAddress,
       usedAddress: addresses.usedAddress,
-      availBase: this.base,
+      availBase: this.base ?? firstBase(packed),
       eventIdx,
       enabled: this.enabled,
       kickFd,
@@ -166,6 +174,7 @@ export class Vring {
       errFd,
       memory,
       inflight,
+      packed,
       inbandKicks: this.#kickInband,
       inbandCalls: inband,
       usedLogAddress: this.usedLogAddress,
@@ -177,10 +186,15 @@ export class Vring {
     }
   }
 
-  /** Drains, or suspends what is in flight, and takes the vring back; the next avail index.
-   *  Addresses of a stopped ring are forgotten, so that a later start can't run on stale ones
-   *  (CS-119). `beforeEnd` runs when it is drained and still counts as started. */
-  async stop(pool: WorkerPool, suspend = false, beforeEnd?: () => void): Promise<number> {
+  /** Drains, or suspends what is in flight, and takes the vring back; the base to go on from,
+   *  undefined when it never ran. Addresses of a stopped ring are forgotten, so that a later start
+   *  can't run on stale ones (CS-119). `beforeEnd` runs when it is drained and still counts as
+   *  started. */
+  async stop(
+    pool: WorkerPool,
+    suspend = false,
+    beforeEnd?: () => void,
+  ): Promise<number | undefined> {
     if (this.#started) {
       // A session may end while a GET_VRING_BASE still drains: both wait for the same stop.
       this.#stopping ??= pool.stopVring(this.index, suspend);

@@ -9,6 +9,7 @@ export interface VringStart {
   readonly descriptorAddress: bigint;
   readonly availableAddress: bigint;
   readonly usedAddress: bigint;
+  /** As SET_VRING_BASE has it: of a packed ring the avail and the used position. */
   readonly availBase: number;
   readonly eventIdx: boolean;
   readonly enabled: boolean;
@@ -17,6 +18,7 @@ export interface VringStart {
   readonly errFd: number;
   readonly memory: MemoryId;
   readonly inflight?: InflightId;
+  readonly packed: boolean;
   /** Kicks come as `kickVring`: without kick descriptor the ring is not polled either. */
   readonly inbandKicks: boolean;
   /** Without call descriptor each call is reported as `inbandCall`. */
@@ -36,8 +38,8 @@ export type WorkerCommand =
   | { readonly kind: 'setLog'; readonly log: LogId; readonly data: boolean }
   /** Whether, and where, a running vring's used ring goes into the log. */
   | { readonly kind: 'setUsedLog'; readonly queue: number; readonly address: bigint | undefined }
-  /** Answered when nothing of the vring is in flight any more, with the next avail index. suspend:
-   *  the driver hears no more of what is in flight, the inflight area keeps it. */
+  /** Answered when nothing of the vring is in flight any more, with the base to go on from.
+   *  suspend: the driver hears no more of what is in flight, the inflight area keeps it. */
   | { readonly kind: 'stopVring'; readonly queue: number; readonly suspend?: boolean }
   /** Answered when no ring and no operation uses the former memory. */
   | { readonly kind: 'changeMemory'; readonly memory: MemoryId }

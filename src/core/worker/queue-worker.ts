@@ -295,6 +295,7 @@ export class QueueWorker {
       start.errFd,
       start.memory,
       start.inflight ?? NO_INFLIGHT,
+      start.packed,
     );
     if (result === 0) {
       this.#queues.add(start.queue);

@@ -76,7 +76,7 @@ export class WorkerPool {
     return this.#ask(this.#slotOf(start.queue), { kind: 'startVring', start });
   }
 
-  /** The next avail index, once everything in flight has completed. With `suspend` the driver is
+  /** The base to go on from, once everything in flight has completed. With `suspend` the driver is
    *  not told of it: the inflight area keeps it for the next start. */
   stopVring(queue: number, suspend = false): Promise<number> {
     return this.#ask(this.#slotOf(queue), { kind: 'stopVring', queue, suspend });

@@ -13,6 +13,8 @@ import {
   VhostUserError,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
 } from '../../core/protocol/index.js';
 import {
@@ -94,6 +96,8 @@ export class BlkDevice implements VirtioDevice {
         : VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES) |
       VIRTIO_F_RING_INDIRECT_DESC |
       VIRTIO_F_RING_EVENT_IDX |
+      VIRTIO_F_RING_PACKED |
+      VIRTIO_F_RING_RESET |
       VIRTIO_F_VERSION_1
     );
   }

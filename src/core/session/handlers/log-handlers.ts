@@ -38,13 +38,13 @@ export async function setLogBase(
 }
 
 /** A page without a bit would be missing in the destination (CS-131). */
-function checkArea({ memory, vrings }: Session, log: MappedLog): void {
+function checkArea({ memory, vrings, packed }: Session, log: MappedLog): void {
   if (!log.coversMemory(memory)) {
     throw new VhostUserError('LOG_AREA', 'it is too small for the guest memory');
   }
   for (const vring of vrings) {
-    const { usedLogAddress, usedBytes, index } = vring;
-    if (usedLogAddress !== undefined && !log.covers(usedLogAddress, usedBytes)) {
+    const { usedLogAddress, index } = vring;
+    if (usedLogAddress !== undefined && !log.covers(usedLogAddress, vring.usedBytes(packed))) {
       throw new VhostUserError('LOG_AREA', `it is too small for the used ring of vring ${index}`);
     }
   }

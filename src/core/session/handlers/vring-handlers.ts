@@ -15,12 +15,15 @@ import {
 import type { Session } from '../session.js';
 
 const SPLIT_BASE_MAX = 0xffff;
+const PACKED_INDEX_MASK = 0x7fff;
+const PACKED_WORD_BITS = 16;
 
 export async function setVringNum(session: Session, { index, num }: VringState): Promise<bigint> {
   const vring = session.vring(index);
   vring.requireStopped('size');
-  const powerOfTwo = num > 0 && (num & (num - 1)) === 0;
-  if (!powerOfTwo || num > session.device.maxQueueSize()) {
+  // VIRTIO 1.3 §2.7: a power of two; §2.8.10.1: a packed ring has any size.
+  const fits = num > 0 && (session.packed || (num & (num - 1)) === 0);
+  if (!fits || num > session.device.maxQueueSize()) {
     throw new VhostUserError('VRING_SIZE', `${num}, limit ${session.device.maxQueueSize()}`);
   }
   vring.size = num;
@@ -33,12 +36,14 @@ export async function setVringAddr(
 ): Promise<bigint> {
   const vring = session.vring(addresses.index);
   const { descriptorAddress, availableAddress, usedAddress } = addresses;
-  // VIRTIO 1.3 §2.7: 16, 2 and 4.
-  if (descriptorAddress % 16n || availableAddress % 2n || usedAddress % 4n) {
+  // VIRTIO 1.3 §2.7: 16, 2 and 4; §2.8.10.1: 16, 4 and 4.
+  const availableAlign = session.packed ? 4n : 2n;
+  if (descriptorAddress % 16n || availableAddress % availableAlign || usedAddress % 4n) {
     throw new VhostUserError('VRING_ADDRESS', `vring ${vring.index} is misaligned`);
   }
   const logged = (addresses.flags & VHOST_VRING_F_LOG) !== 0;
-  if (logged && !session.dirtyLog.mayCover(addresses.logAddress, vring.usedBytes)) {
+  const usedBytes = vring.usedBytes(session.packed);
+  if (logged && !session.dirtyLog.mayCover(addresses.logAddress, usedBytes)) {
     throw new VhostUserError('LOG_AREA', `it is too small for the used ring of ${vring.index}`);
   }
   await vring.setAddresses(addresses, session.pool);
@@ -49,11 +54,29 @@ export async function setVringAddr(
 export async function setVringBase(session: Session, { index, num }: VringState): Promise<bigint> {
   const vring = session.vring(index);
   vring.requireStopped('base');
-  if (num > SPLIT_BASE_MAX) {
+  if (!session.packed && num > SPLIT_BASE_MAX) {
     throw new VhostUserError('VRING_BASE', `${num}`);
   }
-  vring.base = num;
+  vring.base = session.packed ? packedBase(num, vring.size) : num;
   return SUCCESS;
+}
+
+/** The avail position in the lower half, the used position in the upper one; each an index with
+ *  the wrap counter above it. Size 0: not known yet, and looked at again when the ring starts. */
+function packedBase(num: number, size: number): number {
+  const avail = num & SPLIT_BASE_MAX;
+  const told = num >>> PACKED_WORD_BITS;
+  // DPDK's virtio-user says only where avail is. An upper half of zero that means what it says is a
+  // used position of requests lost with a former back-end; nobody could return those either.
+  const used = told === 0 ? avail : told;
+  const [availIndex, usedIndex] = [avail & PACKED_INDEX_MASK, used & PACKED_INDEX_MASK];
+  const sameRound = avail >> 15 === used >> 15;
+  const behind = sameRound ? usedIndex <= availIndex : availIndex <= usedIndex;
+  const inside = size === 0 || (availIndex < size && usedIndex < size);
+  if (!behind || !inside) {
+    throw new VhostUserError('VRING_BASE', `0x${num.toString(16)} of a packed ring of ${size}`);
+  }
+  return ((used << PACKED_WORD_BITS) | avail) >>> 0;
 }
 
 /** num 1, once negotiated: what is in flight stays in the inflight area for whoever starts the ring

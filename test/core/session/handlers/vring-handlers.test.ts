@@ -5,15 +5,22 @@ import t, { type Test } from 'tap';
 import {
   encodeBackendRequest,
   encodeReply,
+  hasFeature,
   VHOST_USER_F_PROTOCOL_FEATURES,
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VIRTIO_F_RING_EVENT_IDX,
+  VIRTIO_F_RING_PACKED,
 } from '../../../../src/core/protocol/index.js';
 import { native } from '../../../../src/native/index.js';
 import { COMPLETE } from '../../../fixtures/scripted-handler.js';
 import { eventfd, memfd, socketPair, until } from '../../../support/resources.js';
-import { QUEUE_SIZE_MAX, QUEUES, SessionRig } from '../../../support/session-rig.js';
+import {
+  QUEUE_SIZE_MAX,
+  QUEUES,
+  RecordingDevice,
+  SessionRig,
+} from '../../../support/session-rig.js';
 import { TinyRing } from '../../../support/tiny-ring.js';
 
 const OK = 0n;
@@ -53,6 +60,49 @@ t.test('vring numbers', async (t) => {
     { size: 1, base: 0xffff, enabled: false },
     { size: QUEUE_SIZE_MAX },
   ]);
+});
+
+class PackedDevice extends RecordingDevice {
+  override features(): bigint {
+    return super.features() | VIRTIO_F_RING_PACKED;
+  }
+}
+
+t.test('packed rings: sizes, alignment and bases', async (t) => {
+  const rig = new SessionRig(t, { device: new PackedDevice() });
+  await rig.negotiate();
+  const packed = rig.session.offeredFeatures;
+  t.equal(hasFeature(packed, VIRTIO_F_RING_PACKED), true);
+  t.same(await rig.ask('GET_VRING_BASE', { index: 0, num: 0 }), { index: 0, num: 0x8000_8000 });
+  const rows: readonly (readonly ['SET_VRING_NUM' | 'SET_VRING_BASE', number, bigint, number])[] = [
+    ['SET_VRING_BASE', 0x7fff_7fff, OK, 0x7fff_7fff], // no size yet
+    ['SET_VRING_NUM', 0, NACK, 0],
+    ['SET_VRING_NUM', 257, NACK, 0],
+    ['SET_VRING_NUM', 100, OK, 100],
+    ['SET_VRING_BASE', 0x8000_8000, OK, 0x8000_8000],
+    ['SET_VRING_BASE', 0x0005_0007, OK, 0x0005_0007],
+    ['SET_VRING_BASE', 0x8063_0001, OK, 0x8063_0001],
+    ['SET_VRING_BASE', 0x8000, OK, 0x8000_8000], // virtio-user
+    ['SET_VRING_BASE', 0x8000_8064, NACK, 0x8000_8000],
+    ['SET_VRING_BASE', 0x8064_8000, NACK, 0x8000_8000],
+    ['SET_VRING_BASE', 0x0007_0005, NACK, 0x8000_8000],
+    ['SET_VRING_BASE', 0x8005_0007, NACK, 0x8000_8000],
+  ];
+  for (const [name, num, answer, kept] of rows) {
+    t.equal(await rig.ask(name, { index: 0, num }), answer, `${name} 0x${num.toString(16)}`);
+    const { size, base } = rig.session.vring(0);
+    t.equal(name === 'SET_VRING_NUM' ? size : base, kept);
+  }
+  const good = {
+    index: 0,
+    flags: 0,
+    logAddress: 0n,
+    descriptorAddress: 0x1000n,
+    availableAddress: 0x2000n,
+    usedAddress: 0x2004n,
+  };
+  t.equal(await rig.ask('SET_VRING_ADDR', good), OK);
+  t.equal(await rig.ask('SET_VRING_ADDR', { ...good, availableAddress: 0x2002n }), NACK);
 });
 
 t.test('SET_VRING_ADDR: alignment, flags, index', async (t) => {

@@ -1,0 +1,44 @@
+// What the walks of both ring kinds share: an indirect table made readable in one piece, and a
+// buffer checked, resolved and appended to its chain.
+#ifndef VHOST_CORE_CHAIN_BUILDER_H_
+#define VHOST_CORE_CHAIN_BUILDER_H_
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "descriptor-chain.h"
+#include "guest-memory.h"
+
+namespace vhost {
+
+// VIRTIO 1.3 §2.7.5 and §2.8.13: descriptor flags and length, the same in both ring kinds.
+constexpr uint16_t kDescNext = 1;
+constexpr uint16_t kDescWrite = 2;
+constexpr uint16_t kDescIndirect = 4;
+constexpr uint32_t kDescBytes = 16;
+
+constexpr uint32_t kRingSizeMax = 32768;  // VIRTIO 1.3 §2.7, §2.8.10.1
+// Linux puts more segments into one indirect table than the ring has descriptors (queue-size=64
+// with seg_max 126), against §2.7.5.3.1. QEMU allows 1024, and so drivers rely on it.
+constexpr uint32_t kIndirectEntriesMax = 1024;
+
+class ChainBuilder {
+ public:
+  // Makes the table at [address, +length) readable at *base. Valid until the next call, and as
+  // long as the memory is.
+  RingFault openTable(const GuestMemory& memory, uint64_t address, uint32_t length,
+                      uint32_t ringSize, const uint8_t** base);
+
+  static RingFault append(const GuestMemory& memory, uint64_t address, uint32_t length,
+                          bool writable, DescriptorChain* chain);
+
+ private:
+  std::vector<iovec> tableSegments_;
+  std::vector<uint8_t> tableCopy_;
+};
+
+}  // namespace vhost
+
+#endif  // VHOST_CORE_CHAIN_BUILDER_H_

@@ -1,0 +1,282 @@
+#include "packed-ring.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "guest-access.h"
+
+namespace vhost {
+namespace {
+
+// VIRTIO 1.3 §2.8.13: addr, len, id, flags; AVAIL and USED beside the flags of both ring kinds.
+constexpr uint32_t kLengthOffset = 8;
+constexpr uint32_t kIdOffset = 12;
+constexpr uint32_t kFlagsOffset = 14;
+constexpr uint16_t kDescAvail = 0x80;
+constexpr uint16_t kDescUsed = 0x8000;
+
+// §2.8.14 event suppression structure: place, flags.
+constexpr uint32_t kEventBytes = 4;
+constexpr uint32_t kEventFlagsOffset = 2;
+constexpr uint16_t kEventEnable = 0;
+constexpr uint16_t kEventDisable = 1;
+constexpr uint16_t kEventDesc = 2;
+constexpr uint16_t kEventFlagsMask = 3;  // the rest is reserved
+
+// How many chains available() looks ahead: a turn pops at most 64, half of what is outstanding.
+// Without it a full ring of 32768 entries would be read through before the first request starts.
+constexpr uint32_t kLookAheadChains = 128;
+
+// §2.8.1: available to us when AVAIL is the wrap counter and USED is not.
+bool isAvailable(uint16_t flags, bool wrap) {
+  return ((flags & kDescAvail) != 0) == wrap && ((flags & kDescUsed) != 0) != wrap;
+}
+
+}  // namespace
+
+uint32_t PackedPosition::since(const PackedPosition& from, uint32_t size) const {
+  const uint32_t here = index + (wrap ? 0 : size);
+  const uint32_t there = from.index + (from.wrap ? 0 : size);
+  return (here + 2 * size - there) % (2 * size);
+}
+
+int PackedRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
+                      const RingAddresses& addresses, uint32_t base, bool eventIdx) {
+  if (size == 0 || size > kRingSizeMax) return -EINVAL;  // §2.8.10.1: no power of two needed
+  // §2.8.10.1: 16, 4 and 4.
+  if (addresses.descriptor % 16 || addresses.available % 4 || addresses.used % 4) return -EINVAL;
+  avail_ = PackedPosition::of(static_cast<uint16_t>(base));
+  used_ = PackedPosition::of(static_cast<uint16_t>(base >> 16));
+  if (avail_.index >= size || used_.index >= size) return -EINVAL;
+  const uint32_t taken = avail_.since(used_, size);  // by a device before us, and never returned
+  if (taken > size) return -EINVAL;
+  size_ = size;
+  addresses_ = addresses;
+  eventIdx_ = eventIdx;
+  const int result = resolve(*memory);
+  if (result != 0) return result;
+  memory_ = std::move(memory);
+  chains_.resize(size);
+  // virtio_uml says 0 for every ring, packed or not, and so means where a ring begins.
+  if (base == 0 && neverWrapped()) avail_ = used_ = PackedPosition();
+  seen_ = avail_;
+  published_ = used_;
+  freeEntries_ = size - taken;
+  enableNotification();
+  return 0;
+}
+
+int PackedRing::resolve(const GuestMemory& memory) {
+  uint8_t* ring = memory.userToHost(addresses_.descriptor, uint64_t{size_} * kDescBytes);
+  uint8_t* driverEvent = memory.userToHost(addresses_.available, kEventBytes);
+  uint8_t* deviceEvent = memory.userToHost(addresses_.used, kEventBytes);
+  if (ring == nullptr || driverEvent == nullptr || deviceEvent == nullptr) return -EFAULT;
+  // The front-end's addresses are aligned, but an odd mmap offset can still misalign the host's,
+  // and flags are read as atomics.
+  for (const uint8_t* part : {ring, driverEvent, deviceEvent}) {
+    if (reinterpret_cast<uintptr_t>(part) % 2) return -EINVAL;
+  }
+  ring_ = ring;
+  driverEvent_ = driverEvent;
+  deviceEvent_ = deviceEvent;
+  return 0;
+}
+
+// Tells wrap counter 0 at index 0 from a ring that begins. Until the driver has come round, it sets
+// no USED; a ring that has come round has it in the entry of its last used descriptor, or in what
+// the driver made of that entry since.
+bool PackedRing::neverWrapped() const {
+  for (uint32_t i = 0; i < size_; i++) {
+    if (readOnce<uint16_t>(entry(i) + kFlagsOffset) & kDescUsed) return false;
+  }
+  return true;
+}
+
+bool PackedRing::move(std::shared_ptr<GuestMemory> memory) {
+  if (resolve(*memory) != 0) return false;
+  memory_ = std::move(memory);
+  return true;
+}
+
+RingFault PackedRing::available(uint32_t* count) {
+  while (seenEntries_ < freeEntries_ && (seenOpen_ || seenChains_ < kLookAheadChains)) {
+    // Acquire: what the driver wrote before these flags is read after them (§2.8.21.1.1).
+    const uint16_t flags = loadAcquire16(entry(seen_.index) + kFlagsOffset);
+    if (!isAvailable(flags, seen_.wrap)) break;
+    seen_.advance(1, size_);
+    seenEntries_++;
+    seenOpen_ = (flags & kDescNext) != 0;
+    if (!seenOpen_) seenChains_++;
+  }
+  *count = seenChains_;
+  // PK-004: every entry the driver may have filled, and still NEXT.
+  return seenOpen_ && seenEntries_ >= freeEntries_ ? RingFault::kChainLength : RingFault::kNone;
+}
+
+// Entries that pop() took; when it saw other chains than available() did, counting starts again.
+void PackedRing::forgetSeen(uint32_t entries) {
+  if (entries < seenEntries_ && seenChains_ > 1) {
+    seenEntries_ -= entries;
+    seenChains_--;
+    return;
+  }
+  if (entries == seenEntries_ && seenChains_ == 1 && !seenOpen_) {
+    seenEntries_ = seenChains_ = 0;
+    return;
+  }
+  seen_ = avail_;
+  seenEntries_ = seenChains_ = 0;
+  seenOpen_ = false;
+}
+
+RingFault PackedRing::pop(uint16_t* id) {
+  walked_.clear();
+  uint16_t walkedId = 0;
+  const RingFault fault = walk(&walked_, &walkedId);
+  if (fault != RingFault::kNone) return fault;
+  if (walkedId >= size_) return RingFault::kBufferId;
+  if (chains_[walkedId].inFlight) return RingFault::kInFlight;
+  std::swap(chains_[walkedId], walked_);
+  DescriptorChain& chain = chains_[walkedId];
+  inFlight_.enter(&chain);
+  avail_.advance(chain.directDescriptors, size_);
+  freeEntries_ -= chain.directDescriptors;
+  forgetSeen(chain.directDescriptors);
+  *id = walkedId;
+  return RingFault::kNone;
+}
+
+// Bounded: a chain takes no more entries than the driver may have filled.
+RingFault PackedRing::walk(DescriptorChain* chain, uint16_t* id) {
+  PackedPosition at = avail_;
+  for (;;) {
+    if (chain->directDescriptors == freeEntries_) return RingFault::kChainLength;
+    const uint8_t* from = entry(at.index);
+    const uint16_t flags = loadAcquire16(from + kFlagsOffset);
+    // available() saw it; a driver that takes an entry back breaks §2.8.16.
+    if (!isAvailable(flags, at.wrap)) return RingFault::kTakenBack;
+    const uint64_t address = readOnce<uint64_t>(from);
+    const uint32_t length = readOnce<uint32_t>(from + kLengthOffset);
+    // The id of the last descriptor is the chain's (§2.8.6).
+    *id = readOnce<uint16_t>(from + kIdOffset);
+    chain->directDescriptors++;
+    at.advance(1, size_);
+    if (flags & kDescIndirect) {
+      // §2.8.19: a table is a list of its own. WRITE on its descriptor is ignored (§2.8.7).
+      const bool alone = chain->directDescriptors == 1 && !(flags & kDescNext);
+      if (!alone) return RingFault::kIndirectNext;
+      return walkTable(address, length, chain);
+    }
+    const RingFault fault =
+        ChainBuilder::append(*memory_, address, length, (flags & kDescWrite) != 0, chain);
+    if (fault != RingFault::kNone) return fault;
+    if (!(flags & kDescNext)) return RingFault::kNone;
+  }
+}
+
+// §2.8.7: entries one after another; of their flags only WRITE means something (PK-008).
+RingFault PackedRing::walkTable(uint64_t address, uint32_t length, DescriptorChain* chain) {
+  const uint8_t* base = nullptr;
+  const RingFault bad = builder_.openTable(*memory_, address, length, size_, &base);
+  if (bad != RingFault::kNone) return bad;
+  for (const uint8_t* from = base; from != base + length; from += kDescBytes) {
+    const uint64_t where = readOnce<uint64_t>(from);
+    const uint32_t bytes = readOnce<uint32_t>(from + kLengthOffset);
+    const bool writable = (readOnce<uint16_t>(from + kFlagsOffset) & kDescWrite) != 0;
+    const RingFault fault = ChainBuilder::append(*memory_, where, bytes, writable, chain);
+    if (fault != RingFault::kNone) return fault;
+  }
+  return RingFault::kNone;
+}
+
+void PackedRing::addUsed(uint16_t id, uint32_t writtenBytes) {
+  DescriptorChain& chain = chains_[id];
+  uint8_t* to = entry(used_.index);
+  writeOnce<uint32_t>(to + kLengthOffset, writtenBytes);
+  writeOnce<uint16_t>(to + kIdOffset, id);
+  // §2.8.1: AVAIL and USED both equal the wrap counter. WRITE says that the length counts (§2.8.3).
+  const auto flags = static_cast<uint16_t>((used_.wrap ? kDescAvail | kDescUsed : 0) |
+                                           (writtenBytes > 0 ? kDescWrite : 0));
+  if (unpublishedEntries_ == 0) {
+    firstUsedFlags_ = flags;
+  } else {
+    // The driver stops at the first, which it can't see yet.
+    writeOnce<uint16_t>(to + kFlagsOffset, flags);
+  }
+  if (log_.active()) {
+    log_.markChain(chain, *memory_);
+    log_.markRing(to, kDescBytes, *memory_);
+  }
+  used_.advance(chain.directDescriptors, size_);
+  unpublishedEntries_ += chain.directDescriptors;
+  freeEntries_ += chain.directDescriptors;
+  inFlight_.leave(&chain);
+}
+
+void PackedRing::publish() {
+  // Release: the whole batch and its data are visible before the first flags (§2.8.22).
+  uint8_t* first = entry(published_.index);
+  storeRelease16(first + kFlagsOffset, firstUsedFlags_);
+  if (log_.active()) log_.markRing(first, kDescBytes, *memory_);
+  published_ = used_;
+  entriesSinceLook_ += unpublishedEntries_;
+  unpublishedEntries_ = 0;
+}
+
+bool PackedRing::needsCall() {
+  // The driver writes its event structure, then looks at the ring; we do it the other way round.
+  // Without the fence both could miss the other's store (§2.8.22).
+  fullFence();
+  const uint32_t since = entriesSinceLook_;
+  entriesSinceLook_ = 0;
+  const bool first = !everLooked_;
+  everLooked_ = true;
+  // Flags before the place: the driver writes them in the other order.
+  const uint16_t flags = loadAcquire16(driverEvent_ + kEventFlagsOffset) & kEventFlagsMask;
+  if (flags == kEventDisable) return false;
+  if (first || flags != kEventDesc || !eventIdx_) return true;
+  const PackedPosition event = PackedPosition::of(readOnce<uint16_t>(driverEvent_));
+  // PK-009: a place outside the ring is none; a call too many does no harm, a lost one does.
+  if (event.index >= size_) return true;
+  const uint32_t behind = published_.since(event, size_);
+  return behind > 0 && behind <= since;
+}
+
+void PackedRing::logInFlight() const {
+  if (!log_.active()) return;
+  for (const DescriptorChain& chain : chains_) {
+    if (chain.inFlight) log_.markChain(chain, *memory_);
+  }
+}
+
+// Release: the place is visible before the flags that make it count.
+void PackedRing::writeEvent(uint32_t offset, uint16_t value) {
+  storeRelease16(deviceEvent_ + offset, value);
+  log_.markUsed(offset, sizeof value);
+}
+
+bool PackedRing::enableNotification() {
+  if (eventIdx_) {
+    writeEvent(0, avail_.word());
+    writeEvent(kEventFlagsOffset, kEventDesc);
+  } else {
+    writeEvent(kEventFlagsOffset, kEventEnable);
+  }
+  kicksWanted_ = true;
+  // Then look again: the driver may have added a chain before it saw our wish (§2.8.21.3.1).
+  fullFence();
+  uint32_t count = 0;
+  return available(&count) != RingFault::kNone || count > 0;
+}
+
+void PackedRing::disableNotification() {
+  if (!kicksWanted_) return;
+  kicksWanted_ = false;
+  writeEvent(kEventFlagsOffset, kEventDisable);
+}
+
+uint32_t PackedRing::base() const {
+  return avail_.word() | uint32_t{published_.word()} << 16;
+}
+
+}  // namespace vhost

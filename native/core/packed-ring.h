@@ -1,0 +1,131 @@
+// The device side of a packed virtqueue (VIRTIO 1.3 §2.8), with the face of SplitRing. The head
+// index that the rest of the data plane knows a chain by is its buffer id.
+#ifndef VHOST_CORE_PACKED_RING_H_
+#define VHOST_CORE_PACKED_RING_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "chain-builder.h"
+#include "descriptor-chain.h"
+#include "guest-memory.h"
+#include "in-flight-totals.h"
+#include "inflight-area.h"
+#include "ring-addresses.h"
+#include "ring-log.h"
+
+namespace vhost {
+
+// A place in the ring and the wrap counter that goes with it (VIRTIO 1.3 §2.8.1).
+struct PackedPosition {
+  uint32_t index = 0;
+  bool wrap = true;
+
+  void advance(uint32_t entries, uint32_t size) {
+    index += entries;
+    if (index < size) return;
+    index -= size;
+    wrap = !wrap;
+  }
+  // The form of both event suppression structures and of each half of the base (§2.8.14).
+  uint16_t word() const { return static_cast<uint16_t>(index | (wrap ? 0x8000u : 0)); }
+  static PackedPosition of(uint16_t word) { return {word & 0x7fffu, (word & 0x8000u) != 0}; }
+  // Entries from `from` to here, 0 to 2 * size - 1: wrap counters tell two rounds apart.
+  uint32_t since(const PackedPosition& from, uint32_t size) const;
+};
+
+class PackedRing {
+ public:
+  // Base: avail position in bits 0-15, used position in 16-31 (vhost-user: SET_VRING_BASE).
+  // -EINVAL for a bad size, alignment or base, -EFAULT when a part is outside memory.
+  int start(std::shared_ptr<GuestMemory> memory, uint32_t size, const RingAddresses& addresses,
+            uint32_t base, bool eventIdx);
+  int track(std::shared_ptr<InflightArea>, uint32_t) { return 0; }
+  // Re-resolves the addresses in another memory; false when the ring is no longer inside.
+  bool move(std::shared_ptr<GuestMemory> memory);
+
+  // Whole chains the driver has made available and we have not popped, as far as we look ahead.
+  // A chain whose end is missing does not count (PK-002). kChainLength: it can never end.
+  RingFault available(uint32_t* count);
+
+  // Pops the next chain and resolves it into chains()[id]. Call only after available().
+  RingFault pop(uint16_t* id);
+
+  DescriptorChain& chain(uint16_t id) { return chains_[id]; }
+  bool inFlight(uint16_t id) const { return id < size_ && chains_[id].inFlight; }
+  uint32_t inFlightCount() const { return inFlight_.chains; }
+  uint32_t leftoverCount() const { return 0; }
+  // Requests the driver waits for, as far as available() looked.
+  uint32_t outstanding() const { return inFlight_.chains + seenChains_; }
+  uint64_t inFlightSegments() const { return inFlight_.segments; }
+  uint64_t inFlightBytes() const { return inFlight_.bytes; }
+
+  // Puts a used descriptor behind the last one; the driver sees it at publish().
+  void addUsed(uint16_t id, uint32_t writtenBytes);
+  // Forgets a request without telling the driver.
+  void abandon(uint16_t id) { inFlight_.leave(&chains_[id]); }
+  bool unpublished() const { return unpublishedEntries_ > 0; }
+  void publish();
+  // True when the driver wants an interrupt for what was published since the last answer.
+  bool needsCall();
+
+  // Asks the driver for kicks; true when more chains came meanwhile (nobody will kick for those).
+  bool enableNotification();
+  void disableNotification();
+
+  // As SplitRing. What is written into the descriptor ring is logged where it lies in the guest's
+  // memory, the log's own address is that of the device's event suppression structure.
+  void setLog(RingLog log) { log_ = std::move(log); }
+  bool logging() const { return log_.active(); }
+  void logInFlight() const;
+
+  bool poisoned() const { return memory_->poisoned() || log_.lost(); }
+  const std::shared_ptr<GuestMemory>& memory() const { return memory_; }
+  uint32_t size() const { return size_; }
+  // What start() takes to go on here.
+  uint32_t base() const;
+
+ private:
+  int resolve(const GuestMemory& memory);
+  bool neverWrapped() const;
+  RingFault walk(DescriptorChain* chain, uint16_t* id);
+  RingFault walkTable(uint64_t address, uint32_t length, DescriptorChain* chain);
+  void forgetSeen(uint32_t entries);
+  void writeEvent(uint32_t offset, uint16_t value);
+  uint8_t* entry(uint32_t index) const { return ring_ + uint64_t{index} * kDescBytes; }
+
+  RingLog log_;
+  std::shared_ptr<GuestMemory> memory_;
+  RingAddresses addresses_{};
+  uint8_t* ring_ = nullptr;
+  uint8_t* driverEvent_ = nullptr;
+  uint8_t* deviceEvent_ = nullptr;
+  uint32_t size_ = 0;
+  bool eventIdx_ = false;
+  bool kicksWanted_ = true;
+  bool everLooked_ = false;
+  PackedPosition avail_;      // where the next chain begins
+  PackedPosition used_;       // where the next used descriptor goes
+  PackedPosition published_;  // used_ at the last publish()
+  uint32_t freeEntries_ = 0;  // from avail_ to used_: what the driver may have filled
+
+  // available() counts each entry once and goes on where it stopped. Only a hint for how much to
+  // pop: pop() reads for itself and believes nothing of this.
+  PackedPosition seen_;
+  uint32_t seenEntries_ = 0;
+  uint32_t seenChains_ = 0;
+  bool seenOpen_ = false;  // the last entry seen has NEXT
+
+  uint16_t firstUsedFlags_ = 0;  // of the batch: written last
+  uint32_t unpublishedEntries_ = 0;
+  uint32_t entriesSinceLook_ = 0;  // published since the last needsCall()
+  InFlightTotals inFlight_;
+  std::vector<DescriptorChain> chains_;  // by buffer id
+  DescriptorChain walked_;               // the id comes with the last descriptor
+  ChainBuilder builder_;
+};
+
+}  // namespace vhost
+
+#endif  // VHOST_CORE_PACKED_RING_H_
