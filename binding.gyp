@@ -3,11 +3,13 @@
     {
       "target_name": "vhost_ts",
       "sources": [
+        "native/core/address-space.cc",
         "native/core/data-plane.cc",
         "native/core/descriptor-chain.cc",
         "native/core/fault-guard.cc",
         "native/core/guest-memory.cc",
         "native/core/host-file.cc",
+        "native/core/iotlb.cc",
         "native/core/memory-region.cc",
         "native/core/operation-runner.cc",
         "native/core/operation.cc",

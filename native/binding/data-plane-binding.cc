@@ -19,25 +19,29 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
  public:
   static void define(Napi::Env env, Napi::Object exports) {
     using Self = DataPlaneBinding;
-    exports.Set(
-        "DataPlane",
-        DefineClass(
-            env, "DataPlane",
-            {InstanceMethod<&Self::turn>("turn"), InstanceMethod<&Self::addFile>("addFile"),
-             InstanceMethod<&Self::startVring>("startVring"),
-             InstanceMethod<&Self::enableVring>("enableVring"),
-             InstanceMethod<&Self::setCall>("setCall"), InstanceMethod<&Self::setErr>("setErr"),
-             InstanceMethod<&Self::drainVring>("drainVring"),
-             InstanceMethod<&Self::endVring>("endVring"),
-             InstanceMethod<&Self::inFlight>("inFlight"),
-             InstanceMethod<&Self::inFlightTotal>("inFlightTotal"),
-             InstanceMethod<&Self::hold>("hold"),
-             InstanceMethod<&Self::changeMemory>("changeMemory"),
-             InstanceMethod<&Self::copyOut>("copyOut"), InstanceMethod<&Self::copyIn>("copyIn"),
-             InstanceMethod<&Self::giveUp>("giveUp"),
-             InstanceMethod<&Self::requestCount>("requestCount"),
-             InstanceMethod<&Self::callCount>("callCount"),
-             InstanceMethod<&Self::close>("close")}));
+    exports.Set("DataPlane",
+                DefineClass(env, "DataPlane",
+                            {InstanceMethod<&Self::turn>("turn"),
+                             InstanceMethod<&Self::addFile>("addFile"),
+                             InstanceMethod<&Self::startVring>("startVring"),
+                             InstanceMethod<&Self::enableVring>("enableVring"),
+                             InstanceMethod<&Self::setCall>("setCall"),
+                             InstanceMethod<&Self::setErr>("setErr"),
+                             InstanceMethod<&Self::drainVring>("drainVring"),
+                             InstanceMethod<&Self::endVring>("endVring"),
+                             InstanceMethod<&Self::inFlight>("inFlight"),
+                             InstanceMethod<&Self::inFlightTotal>("inFlightTotal"),
+                             InstanceMethod<&Self::hold>("hold"),
+                             InstanceMethod<&Self::changeMemory>("changeMemory"),
+                             InstanceMethod<&Self::changeTranslations>("changeTranslations"),
+                             InstanceMethod<&Self::translationsSettled>("translationsSettled"),
+                             InstanceMethod<&Self::missingAddress>("missingAddress"),
+                             InstanceMethod<&Self::copyOut>("copyOut"),
+                             InstanceMethod<&Self::copyIn>("copyIn"),
+                             InstanceMethod<&Self::giveUp>("giveUp"),
+                             InstanceMethod<&Self::requestCount>("requestCount"),
+                             InstanceMethod<&Self::callCount>("callCount"),
+                             InstanceMethod<&Self::close>("close")}));
   }
 
   // (exchange, uring, wakeFd, pollUs, headerBytes)
@@ -89,7 +93,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     return number(info, plane(info)->addFile(arguments.u32(0), arguments.fd(1), arguments.u32(2)));
   }
 
-  // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory)
+  // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory,
+  // addressing: 1 I/O addresses, 2 guest addresses)
   Napi::Value startVring(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
     DataPlane* self = plane(info);
@@ -102,6 +107,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     start.kickFd = arguments.optionalFd(7);
     start.callFd = arguments.optionalFd(8);
     start.errFd = arguments.optionalFd(9);
+    const int64_t addressing = arguments.integer(11, 0, 3);
+    start.addressing = {(addressing & 1) != 0, (addressing & 2) != 0};
     auto memory = memoryById(arguments.u32(10));
     if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
     return number(info, self->startVring(start, std::move(memory)));
@@ -152,6 +159,23 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     if (plane(info)->inFlightTotal() > 0) return number(info, -EBUSY);
     plane(info)->changeMemory(memory);
     return number(info, 0);
+  }
+
+  // (memory, first, last)
+  Napi::Value changeTranslations(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    auto memory = memoryById(arguments.u32(0));
+    if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
+    plane(info)->changeTranslations(memory, {arguments.u64(1), arguments.u64(2)});
+    return info.Env().Undefined();
+  }
+
+  Napi::Value translationsSettled(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), plane(info)->translationsSettled());
+  }
+
+  Napi::Value missingAddress(const Napi::CallbackInfo& info) {
+    return Napi::BigInt::New(info.Env(), plane(info)->missingAddress(queue(info)));
   }
 
   // (chain, offset in the readable part, to, toOffset, length) -> bytes copied or -errno.

@@ -52,6 +52,36 @@ Napi::Value memoryWithout(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), next == nullptr ? -ENOENT : static_cast<double>(add(next)));
 }
 
+// (memory, iova, sizeBytes, target, permissions, targetIsGuest) -> a memory that knows the
+// translation; 0: it did already; -EINVAL (empty, or addresses that wrap), -EFAULT (leads outside).
+Napi::Value memoryWithTranslation(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const auto memory = get(info, 0);
+  const uint64_t first = arguments.u64(1);
+  const uint64_t bytes = arguments.u64(2);
+  const uint64_t target = arguments.u64(3);
+  const auto permissions =
+      static_cast<uint8_t>(arguments.integer(4, kIotlbRead, kIotlbRead | kIotlbWrite));
+  const auto answer = [&](double value) { return Napi::Number::New(info.Env(), value); };
+  const uint64_t last = first + (bytes - 1);
+  if (bytes == 0 || last < first || target + bytes < target) return answer(-EINVAL);
+  std::vector<iovec> pieces;
+  const bool inside = arguments.boolean(5) ? memory->translate(target, bytes, &pieces)
+                                           : memory->translateUser(target, bytes, &pieces);
+  if (!inside) return answer(-EFAULT);
+  const IotlbEntry entry{{first, last}, target, permissions};
+  if (memory->iotlb().says(entry)) return answer(0);
+  return answer(add(memory->withIotlb(memory->iotlb().with(entry))));
+}
+
+// (memory, first, last) -> a memory without translations of that range.
+Napi::Value memoryWithoutTranslations(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const auto memory = get(info, 0);
+  const IoRange range{arguments.u64(1), arguments.u64(2)};
+  return Napi::Number::New(info.Env(), add(memory->withIotlb(memory->iotlb().without(range))));
+}
+
 Napi::Value memoryRelease(const Napi::CallbackInfo& info) {
   const uint32_t id = Arguments(info).u32(0);
   std::shared_ptr<GuestMemory> last;  // unmapped outside the lock
@@ -118,6 +148,8 @@ void initMemory(Napi::Env env, Napi::Object exports) {
   exports.Set("memoryCreate", Napi::Function::New(env, memoryCreate));
   exports.Set("memoryWith", Napi::Function::New(env, memoryWith));
   exports.Set("memoryWithout", Napi::Function::New(env, memoryWithout));
+  exports.Set("memoryWithTranslation", Napi::Function::New(env, memoryWithTranslation));
+  exports.Set("memoryWithoutTranslations", Napi::Function::New(env, memoryWithoutTranslations));
   exports.Set("memoryRelease", Napi::Function::New(env, memoryRelease));
   exports.Set("memoryRegionCount", Napi::Function::New(env, memoryRegionCount));
   exports.Set("memoryHoldsUser", Napi::Function::New(env, memoryHoldsUser));

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "exchange.h"
@@ -33,6 +34,7 @@ struct VringStart {
   int kickFd;  // -1: the front-end does not kick, the ring is polled
   int callFd;
   int errFd;
+  Addressing addressing = {};
 };
 
 class DataPlane {
@@ -66,6 +68,13 @@ class DataPlane {
   void hold(bool held) { held_ = held; }
   // Only while nothing is in flight. Vrings that lie outside the new memory are given up.
   void changeMemory(const std::shared_ptr<GuestMemory>& memory);
+
+  // Goes over to other translations of the same memory, changed in `range`, at once. Requests in
+  // flight that use the range go on; translationsSettled() says when the last one has gone.
+  void changeTranslations(const std::shared_ptr<GuestMemory>& memory, const IoRange& range);
+  bool translationsSettled();
+  // The I/O address a kMissing or kNoPermission event of the queue is about.
+  uint64_t missingAddress(uint32_t queue) const;
 
   // One turn: run commands, finish what is done, tell the driver, pop what is new. Without any of
   // that it sleeps (mayBlock) until there is something, or until what is drained or held has
@@ -101,6 +110,10 @@ class DataPlane {
   void takePolled();
   bool anyWork() const;
   bool quiesced() const;
+  bool staleInFlight() const;
+  void leaveRings();
+  void stopPopping(uint32_t queue, Vring* vring, RingFault fault);
+  void reportMissing(uint32_t queue, Vring* vring, RingFault fault);
   bool spin(uint64_t sinceNs);
   void sleep();
   void dropReportedEvents();
@@ -119,8 +132,10 @@ class DataPlane {
   uint32_t completions_ = 0;
   uint32_t events_ = 0;
   uint32_t eventsReported_ = 0;  // those TypeScript has been told of
-  // For which the table had no room: at most 2 for each vring.
+  // For which the table had no room: at most a few for each vring.
   std::vector<EventRecord> lateEvents_;
+  std::set<uint32_t> stale_;  // chains in flight whose translation was taken back
+  bool settling_ = false;     // somebody waits for those
   bool wake_ = false;
   bool held_ = false;
 };

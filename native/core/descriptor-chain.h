@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "iotlb.h"
+
 namespace vhost {
 
 // Why a ring was given up (QSTOP). The numbers reach logs and metrics: never renumber.
@@ -26,6 +28,8 @@ enum class RingFault : uint32_t {
   kMemoryLost = 12,      // the front-end shrank the file behind its memory
   kRingAddress = 13,     // after a memory change the ring lies outside memory
   kHandler = 14,         // the device's own code failed
+  kNoPermission = 15,    // an I/O address whose translation forbids the access
+  kMissing = 0xffff,     // no fault: the ring waits for a translation; never reported
 };
 
 // Segments keep their capacity between uses; above this it is given back, so that one maximal
@@ -33,7 +37,8 @@ enum class RingFault : uint32_t {
 constexpr size_t kSegmentsKept = 64;
 
 struct DescriptorChain {
-  std::vector<iovec> segments;  // readable ones first
+  std::vector<iovec> segments;    // readable ones first
+  std::vector<IoRange> ioRanges;  // where the buffers are for the driver behind an IOMMU
   uint32_t readableSegments = 0;
   uint32_t readableBytes = 0;
   uint32_t writableBytes = 0;
@@ -45,6 +50,11 @@ struct DescriptorChain {
       std::vector<iovec>().swap(segments);
     } else {
       segments.clear();
+    }
+    if (ioRanges.capacity() > kSegmentsKept) {
+      std::vector<IoRange>().swap(ioRanges);
+    } else {
+      ioRanges.clear();
     }
     readableSegments = readableBytes = writableBytes = directDescriptors = 0;
   }

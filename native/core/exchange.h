@@ -62,8 +62,10 @@ struct CompletionRecord {
 static_assert(sizeof(CompletionRecord) == 16);
 
 enum class EventCode : uint32_t {
-  kQueueBroken = 1,  // detail: RingFault
-  kKickLost = 2,     // the kick descriptor hung up and is no longer watched
+  kQueueBroken = 1,   // detail: RingFault
+  kKickLost = 2,      // the kick descriptor hung up and is no longer watched
+  kMissing = 3,       // an I/O address has no translation; detail: the permission wanted
+  kNoPermission = 4,  // its translation forbids the access; the ring is broken. detail: as before
 };
 
 struct EventRecord {

@@ -34,50 +34,94 @@ constexpr size_t kChainSegmentsMax = 2 * SplitRing::kSizeMax;
 }  // namespace
 
 int SplitRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
-                     const RingAddresses& addresses, uint16_t availBase, bool eventIdx) {
+                     const RingAddresses& addresses, uint16_t availBase, bool eventIdx,
+                     Addressing addressing) {
   if (size == 0 || size > kSizeMax || (size & (size - 1)) != 0) return -EINVAL;
   if (addresses.descriptor % 16 || addresses.available % 2 || addresses.used % 4) return -EINVAL;
   size_ = size;
   addresses_ = addresses;
   eventIdx_ = eventIdx;
-  const int result = resolve(*memory);
-  if (result != 0) return result;
-  memory_ = std::move(memory);
+  nextAvail_ = availBase;
+  space_ = AddressSpace(std::move(memory), addressing);
+  const RingFault fault = resolve(&space_);
+  if (fault != RingFault::kNone && fault != RingFault::kMissing) {
+    return fault == RingFault::kRingAddress ? -EINVAL : -EFAULT;
+  }
   chains_.resize(size);
   descriptorInFlight_.assign(size, 0);
   nextSnapshot_.assign(size, 0);
-  nextAvail_ = availBase;
+  if (fault == RingFault::kNone) begin();
+  return 0;
+}
+
+// The first look at the ring's memory; private state counts from here.
+void SplitRing::begin() {
+  begun_ = true;
   // A reconnected driver's ring is not at zero: our elements follow those it has.
   usedIndex_ = publishedUsed_ = lookedUsed_ = loadAcquire16(used_ + kIdxOffset);
   everLooked_ = false;
   // avail_event must be seeded, or with a base other than zero the first kick is suppressed and
   // the guest hangs.
   enableNotification();
-  return 0;
 }
 
-int SplitRing::resolve(const GuestMemory& memory) {
-  const uint64_t eventBytes = eventIdx_ ? kEventBytes : 0;
-  uint8_t* descriptors = memory.userToHost(addresses_.descriptor, uint64_t{size_} * kDescBytes);
-  uint8_t* avail = memory.userToHost(addresses_.available,
-                                     kRingOffset + uint64_t{size_} * kAvailEntryBytes + eventBytes);
-  uint8_t* used = memory.userToHost(addresses_.used,
-                                    kRingOffset + uint64_t{size_} * kUsedEntryBytes + eventBytes);
-  if (descriptors == nullptr || avail == nullptr || used == nullptr) return -EFAULT;
+uint64_t SplitRing::descriptorBytes() const {
+  return uint64_t{size_} * kDescBytes;
+}
+
+uint64_t SplitRing::availBytes() const {
+  return kRingOffset + uint64_t{size_} * kAvailEntryBytes + (eventIdx_ ? kEventBytes : 0);
+}
+
+uint64_t SplitRing::usedBytes() const {
+  return kRingOffset + uint64_t{size_} * kUsedEntryBytes + (eventIdx_ ? kEventBytes : 0);
+}
+
+RingFault SplitRing::resolve(AddressSpace* space) {
+  uint8_t* descriptors = nullptr;
+  uint8_t* avail = nullptr;
+  uint8_t* used = nullptr;
+  RingFault fault = space->ringPart(addresses_.descriptor, descriptorBytes(), false, &descriptors);
+  if (fault != RingFault::kNone) return fault;
+  fault = space->ringPart(addresses_.available, availBytes(), false, &avail);
+  if (fault != RingFault::kNone) return fault;
+  fault = space->ringPart(addresses_.used, usedBytes(), true, &used);
+  if (fault != RingFault::kNone) return fault;
   // The front-end's addresses are aligned, but an odd mmap offset can still misalign the host's.
   if (reinterpret_cast<uintptr_t>(avail) % 2 || reinterpret_cast<uintptr_t>(used) % 4) {
-    return -EINVAL;
+    return RingFault::kRingAddress;
   }
   descriptors_ = descriptors;
   avail_ = avail;
   used_ = used;
-  return 0;
+  return RingFault::kNone;
 }
 
 bool SplitRing::move(std::shared_ptr<GuestMemory> memory) {
-  if (resolve(*memory) != 0) return false;
-  memory_ = std::move(memory);
-  return true;
+  AddressSpace former = space_;
+  space_.setMemory(std::move(memory));
+  if (space_.platform()) {
+    unmap();
+    return true;
+  }
+  if (resolve(&space_) == RingFault::kNone) return true;
+  space_ = std::move(former);
+  return false;
+}
+
+RingFault SplitRing::map() {
+  if (mapped()) return RingFault::kNone;
+  const RingFault fault = resolve(&space_);
+  if (fault == RingFault::kNone && !begun_) begin();
+  return fault;
+}
+
+bool SplitRing::overlaps(const IoRange& range) const {
+  const auto part = [&](uint64_t address, uint64_t bytes) {
+    return range.overlaps({address, address + (bytes - 1)});
+  };
+  return part(addresses_.descriptor, descriptorBytes()) ||
+         part(addresses_.available, availBytes()) || part(addresses_.used, usedBytes());
 }
 
 RingFault SplitRing::available(uint32_t* count) const {
@@ -106,6 +150,7 @@ RingFault SplitRing::pop(uint16_t* head) {
   DescriptorChain& chain = chains_[index];
   chain.clear();
   const RingFault fault = walk(index, &chain);
+  if (fault == RingFault::kMissing) unmark(index);  // popped again, from the start
   if (fault != RingFault::kNone) return fault;
   chain.inFlight = true;
   inFlightCount_++;
@@ -146,9 +191,9 @@ RingFault SplitRing::walkIndirect(const Descriptor& table, DescriptorChain* chai
   if (entries == 0 || table.length % kDescBytes != 0) return RingFault::kIndirectLength;
   if (entries > std::max(size_, kIndirectEntriesMax)) return RingFault::kIndirectLength;
   tableSegments_.clear();
-  if (!memory_->translate(table.address, table.length, &tableSegments_)) {
-    return RingFault::kOutsideMemory;
-  }
+  const RingFault unreadable =
+      space_.translate(table.address, table.length, false, &tableSegments_);
+  if (unreadable != RingFault::kNone) return unreadable;
   const auto* base = static_cast<const uint8_t*>(tableSegments_[0].iov_base);
   if (tableSegments_.size() > 1) {  // RG-018: gathered once, then walked in private memory
     tableCopy_.resize(table.length);
@@ -181,8 +226,11 @@ RingFault SplitRing::append(const Descriptor& descriptor, DescriptorChain* chain
   uint32_t& side = writable ? chain->writableBytes : chain->readableBytes;
   const uint64_t total = uint64_t{chain->readableBytes} + chain->writableBytes + descriptor.length;
   if (total > kChainBytesMax) return RingFault::kChainBytes;
-  if (!memory_->translate(descriptor.address, descriptor.length, &chain->segments)) {
-    return RingFault::kOutsideMemory;
+  const RingFault fault =
+      space_.translate(descriptor.address, descriptor.length, writable, &chain->segments);
+  if (fault != RingFault::kNone) return fault;
+  if (space_.platform()) {
+    chain->ioRanges.push_back({descriptor.address, descriptor.address + (descriptor.length - 1)});
   }
   if (chain->segments.size() > kChainSegmentsMax) return RingFault::kChainLength;
   side += descriptor.length;
@@ -190,13 +238,17 @@ RingFault SplitRing::append(const Descriptor& descriptor, DescriptorChain* chain
   return RingFault::kNone;
 }
 
-void SplitRing::release(uint16_t head) {
-  DescriptorChain& chain = chains_[head];
+void SplitRing::unmark(uint16_t head) {
   uint32_t index = head;
-  for (uint32_t i = 0; i < chain.directDescriptors; i++) {
+  for (uint32_t i = 0; i < chains_[head].directDescriptors; i++) {
     descriptorInFlight_[index] = 0;
     index = nextSnapshot_[index];
   }
+}
+
+void SplitRing::release(uint16_t head) {
+  DescriptorChain& chain = chains_[head];
+  unmark(head);
   chain.inFlight = false;
   inFlightCount_--;
   inFlightSegments_ -= chain.segments.size();

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "address-space.h"
 #include "descriptor-chain.h"
 #include "guest-memory.h"
 
@@ -26,11 +27,20 @@ class SplitRing {
   // with seg_max 126), against §2.7.5.3.1. QEMU allows 1024, and so drivers rely on it.
   static constexpr uint32_t kIndirectEntriesMax = 1024;
 
-  // -EINVAL for a bad size or alignment, -EFAULT when a part is outside memory.
+  // -EINVAL for a bad size or alignment, -EFAULT when a part is outside memory. Behind an IOMMU a
+  // ring starts unmapped when its own addresses are not translated yet.
   int start(std::shared_ptr<GuestMemory> memory, uint32_t size, const RingAddresses& addresses,
-            uint16_t availBase, bool eventIdx);
+            uint16_t availBase, bool eventIdx, Addressing addressing = {});
   // Re-resolves the addresses in another memory; false when the ring is no longer inside.
   bool move(std::shared_ptr<GuestMemory> memory);
+
+  // Behind an IOMMU. map(): kMissing while a part of the ring has no translation. Between unmap()
+  // and a successful map() nothing but these, move() and what only reads private state is called.
+  bool mapped() const { return descriptors_ != nullptr; }
+  RingFault map();
+  void unmap() { descriptors_ = nullptr; }
+  bool overlaps(const IoRange& range) const;
+  AddressSpace& space() { return space_; }
 
   // Chains the driver has made available and we have not popped. kAvailIndex fault: more than size.
   RingFault available(uint32_t* count) const;
@@ -57,8 +67,8 @@ class SplitRing {
   bool enableNotification();
   void disableNotification();
 
-  bool poisoned() const { return memory_->poisoned(); }
-  const std::shared_ptr<GuestMemory>& memory() const { return memory_; }
+  bool poisoned() const { return space_.memory()->poisoned(); }
+  const std::shared_ptr<GuestMemory>& memory() const { return space_.memory(); }
   uint32_t size() const { return size_; }
   uint16_t nextAvail() const { return nextAvail_; }
 
@@ -70,21 +80,27 @@ class SplitRing {
     uint16_t next;
   };
 
-  int resolve(const GuestMemory& memory);
+  uint64_t descriptorBytes() const;
+  uint64_t availBytes() const;
+  uint64_t usedBytes() const;
+  RingFault resolve(AddressSpace* space);
+  void begin();
   static Descriptor readDescriptor(const uint8_t* at);
   RingFault walk(uint16_t head, DescriptorChain* chain);
   RingFault walkIndirect(const Descriptor& table, DescriptorChain* chain);
   RingFault append(const Descriptor& descriptor, DescriptorChain* chain);
+  void unmark(uint16_t head);
   void release(uint16_t head);
 
-  std::shared_ptr<GuestMemory> memory_;
+  AddressSpace space_;
   RingAddresses addresses_{};
-  uint8_t* descriptors_ = nullptr;
+  uint8_t* descriptors_ = nullptr;  // nullptr: the ring is not mapped
   uint8_t* avail_ = nullptr;
   uint8_t* used_ = nullptr;
   uint32_t size_ = 0;
   bool eventIdx_ = false;
   bool kicksWanted_ = true;
+  bool begun_ = false;
   bool everLooked_ = false;
   uint16_t nextAvail_ = 0;
   uint16_t usedIndex_ = 0;      // next used element we write

@@ -18,6 +18,11 @@ class Vring {
   SplitRing ring;
   bool enabled = false;
   bool draining = false;  // pop nothing more
+  // An I/O address has no translation: asked for, and nothing is popped until it comes.
+  bool awaiting = false;
+  MissingTranslation missing;
+  // The ring's own translation was taken back: it is unmapped once nothing is in flight.
+  bool leaving = false;
   RingFault fault = RingFault::kNone;
   uint32_t pollToken = 0;  // 0: the kick descriptor is not watched
   int kickFd = -1;
@@ -25,7 +30,9 @@ class Vring {
   uint64_t requests = 0;
   uint64_t calls = 0;
 
-  bool popping() const { return enabled && !draining && fault == RingFault::kNone; }
+  bool popping() const {
+    return enabled && !draining && !awaiting && !leaving && fault == RingFault::kNone;
+  }
 
   // The vring owns what it is given; -1: none (the front-end polls, or cares not).
   void setCall(int fd);

@@ -21,6 +21,8 @@ export interface BlkFlags {
   readonly serial: string;
   readonly 'block-size'?: number | undefined;
   readonly cache: string;
+  readonly iommu: boolean;
+  readonly postcopy: boolean;
   readonly workers: number;
   readonly aio: 'io_uring' | 'threads';
   readonly 'poll-us': number;
@@ -82,6 +84,8 @@ function parseOptions(flags: BlkFlags): BlkOptions {
     queueSize: flags['queue-size'],
     serial: flags.serial,
     cache: flags.cache,
+    iommu: flags.iommu,
+    postcopy: flags.postcopy,
     ...(create === undefined ? {} : { create }),
     ...(flags['block-size'] === undefined ? {} : { blockSize: flags['block-size'] }),
   });

@@ -57,6 +57,9 @@ export const NO_CHAIN = 0xffffffff;
 
 export const EVENT_QUEUE_BROKEN = 1;
 export const EVENT_KICK_LOST = 2;
+/** An I/O address has no translation, or one that forbids the access; detail: the permission. */
+export const EVENT_MISSING = 3;
+export const EVENT_NO_PERMISSION = 4;
 
 // What turn() returns.
 export const TURN_COUNT_MASK = 0x3ff;
@@ -87,6 +90,7 @@ export const RING_FAULTS: readonly string[] = [
   'guest memory was taken away',
   'ring outside guest memory after a memory change',
   'the device failed',
+  'an I/O address without the permission for the access',
 ];
 export const RING_FAULT_MEMORY_LOST = 12;
 

@@ -71,6 +71,7 @@ export class TinyRing {
       callFd: native.fdDuplicate(this.callFd),
       errFd: native.fdDuplicate(this.errFd),
       memory: memory.id,
+      addressing: 0,
       ...values,
     };
   }

@@ -3,7 +3,11 @@
 
 import { Connection } from '../connection/connection.js';
 import type { Log } from '../log.js';
-import { encodeBackendRequest } from '../protocol/index.js';
+import {
+  encodeBackendRequest,
+  IOTLB_TYPE_ACCESS_FAIL,
+  IOTLB_TYPE_MISS,
+} from '../protocol/index.js';
 
 export class BackendChannel {
   readonly #connection: Connection;
@@ -18,18 +22,35 @@ export class BackendChannel {
 
   /** vhost-user: BACKEND_CONFIG_CHANGE_MSG, without NEED_REPLY. */
   configChanged(): void {
-    try {
-      this.#connection.send(
-        encodeBackendRequest('CONFIG_CHANGE_MSG', undefined, { needReply: false }),
-      );
-    } catch (error) {
-      this.#log.warn({ error: String(error) }, 'back-end channel lost');
-      this.close();
-    }
+    this.#send(encodeBackendRequest('CONFIG_CHANGE_MSG', undefined, { needReply: false }));
+  }
+
+  /** vhost-user: IOTLB_MSG of the back-end: there is no translation for that access. */
+  iotlbMiss(iova: bigint, perm: number): void {
+    this.#iotlb(iova, perm, IOTLB_TYPE_MISS);
+  }
+
+  /** The same: there is one, and it forbids the access. */
+  iotlbAccessFail(iova: bigint, perm: number): void {
+    this.#iotlb(iova, perm, IOTLB_TYPE_ACCESS_FAIL);
   }
 
   close(): void {
     this.#connection.close();
+  }
+
+  #iotlb(iova: bigint, perm: number, type: number): void {
+    const message = { iova, sizeBytes: 0n, userAddress: 0n, perm, type };
+    this.#send(encodeBackendRequest('IOTLB_MSG', message, { needReply: false }));
+  }
+
+  #send(message: Uint8Array): void {
+    try {
+      this.#connection.send(message);
+    } catch (error) {
+      this.#log.warn({ error: String(error) }, 'back-end channel lost');
+      this.close();
+    }
   }
 
   /** We ask for no reply, so whatever comes is of no use; read, it can't fill the socket. */

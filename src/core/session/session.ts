@@ -23,10 +23,12 @@ import {
   VhostUserError,
   VIRTIO_F_RING_EVENT_IDX,
 } from '../protocol/index.js';
+import type { IoRange } from '../worker/commands.js';
 import { RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import type { BackendChannel } from './backend-channel.js';
 import { HANDLERS } from './handlers/index.js';
+import { addressingOf, Translations } from './translations.js';
 import { Vring } from './vring.js';
 
 /** Storage that hangs must not hold the front-end for ever; QEMU's own I/O timeouts are longer. */
@@ -56,6 +58,7 @@ export class Session {
   status = 0;
   memory = GuestMemory.empty();
   backendChannel: BackendChannel | undefined;
+  readonly translations: Translations;
   readonly #drainTimeoutMs: number;
   readonly #peerFault: Log['warn'];
   /** Stops of vrings that outlive their request because storage hangs. */
@@ -66,6 +69,7 @@ export class Session {
     this.device = device;
     this.pool = pool;
     this.log = log;
+    this.translations = new Translations(log);
     this.vrings = Array.from({ length: device.numQueues() }, (_, index) => new Vring(index));
     this.#drainTimeoutMs = drainTimeoutMs ?? DRAIN_TIMEOUT_MS;
     this.#peerFault = rateLimited((fields, message) => log.warn(fields, message));
@@ -116,6 +120,7 @@ export class Session {
     await vring.start({
       memory: this.memory.id,
       eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
+      addressing: addressingOf(this.ackedFeatures, this.protocolFeatures),
       pool: this.pool,
     });
     this.log.debug({ queue: vring.index, size: vring.size, base: vring.base }, 'vring started');
@@ -123,10 +128,15 @@ export class Session {
 
   /** Drains and stops, within the limit; the next avail index. */
   async stopVring(vring: Vring): Promise<number> {
-    const stopped = vring.stop(this.pool);
-    this.#draining.add(stopped);
-    void stopped.finally(() => this.#draining.delete(stopped));
-    return await withLimit(stopped, this.#drainTimeoutMs);
+    this.translations.forget(vring.index);
+    return await this.#drain(vring.stop(this.pool));
+  }
+
+  /** Waits for requests in flight, within the limit; what is left then is waited for at the end. */
+  async #drain<T>(work: Promise<T>): Promise<T> {
+    this.#draining.add(work);
+    void work.finally(() => this.#draining.delete(work));
+    return await withLimit(work, this.#drainTimeoutMs);
   }
 
   async stopAllVrings(): Promise<void> {
@@ -144,6 +154,22 @@ export class Session {
     for (const vring of this.vrings) {
       await this.startIfReady(vring);
     }
+  }
+
+  /** The same memory under other translations, changed in `range`. */
+  async changeTranslations(next: GuestMemory, range: IoRange): Promise<void> {
+    const former = this.memory;
+    this.memory = next;
+    this.translations.changed(range);
+    const started = this.vrings.some((vring) => vring.started);
+    const changed = started ? this.pool.changeTranslations(next.id, range) : Promise.resolve();
+    // Not before the workers have it: the number they are told must still be there.
+    await this.#drain(changed.finally(() => former.release()));
+  }
+
+  async forgetTranslations(): Promise<void> {
+    const all = { first: 0n, last: (1n << 64n) - 1n };
+    await this.changeTranslations(this.memory.withoutTranslations(all.first, all.last), all);
   }
 
   async #serve(message: RawMessage): Promise<void> {

@@ -9,6 +9,7 @@ import type { WorkerPool } from '../worker/worker-pool.js';
 export interface VringContext {
   readonly memory: number;
   readonly eventIdx: boolean;
+  readonly addressing: number;
   readonly pool: WorkerPool;
 }
 
@@ -76,7 +77,7 @@ export class Vring {
   }
 
   /** Hands the vring to its worker. Throws VhostUserError when the worker can't run it. */
-  async start({ memory, eventIdx, pool }: VringContext): Promise<void> {
+  async start({ memory, eventIdx, addressing, pool }: VringContext): Promise<void> {
     const { addresses } = this;
     if (!this.ready || addresses === undefined) {
       return;
@@ -99,6 +100,7 @@ export class Vring {
       callFd,
       errFd,
       memory,
+      addressing,
     });
     if (result < 0) {
       this.#started = false;

@@ -16,6 +16,24 @@ export interface VringStart {
   readonly callFd: number;
   readonly errFd: number;
   readonly memory: MemoryId;
+  /** ADDRESSING_IO, ADDRESSING_GUEST. */
+  readonly addressing: number;
+}
+
+/** I/O addresses, both ends included: the last one needs no 2^64. */
+export interface IoRange {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+/** What a ring needs to go on, or may not do. */
+export interface TranslationFault {
+  readonly queue: number;
+  readonly iova: bigint;
+  /** IOTLB_PERM_READ or IOTLB_PERM_WRITE. */
+  readonly permission: number;
+  /** False: there is a translation, without the permission. */
+  readonly missing: boolean;
 }
 
 export type WorkerCommand =
@@ -27,6 +45,13 @@ export type WorkerCommand =
   | { readonly kind: 'stopVring'; readonly queue: number }
   /** Answered when no ring and no operation uses the former memory. */
   | { readonly kind: 'changeMemory'; readonly memory: MemoryId }
+  /** Other translations of I/O addresses, changed in `range`, of the same memory. Answered when no
+   *  request in flight uses a former one. */
+  | {
+      readonly kind: 'changeTranslations';
+      readonly memory: MemoryId;
+      readonly range: IoRange;
+    }
   | { readonly kind: 'deviceMessage'; readonly message: unknown }
   | { readonly kind: 'stop' };
 
@@ -42,6 +67,7 @@ export type WorkerReport =
   | { readonly kind: 'answer'; readonly id: number; readonly result: number }
   | { readonly kind: 'queueBroken'; readonly queue: number; readonly fault: number }
   | { readonly kind: 'kickLost'; readonly queue: number }
+  | { readonly kind: 'translationFault'; readonly fault: TranslationFault }
   /** The device's own code threw; its queues on this worker are stopped. */
   | { readonly kind: 'handlerFailed'; readonly error: string };
 

@@ -35,6 +35,8 @@ export class QueueWorker {
    *  while it waited asks again. */
   readonly #stopping = new Map<number, number[]>();
   #memoryChanges: { readonly id: number; readonly memory: number }[] = [];
+  /** Commands that wait for the last request on a former translation. */
+  #translationChanges: number[] = [];
   #running = true;
   /** The handler threw: nothing more reaches it. */
   #handlerFailed = false;
@@ -83,6 +85,9 @@ export class QueueWorker {
     }
     if (this.#stopping.size > 0 || this.#memoryChanges.length > 0) {
       this.#finishQuiesced();
+    }
+    if (this.#translationChanges.length > 0) {
+      this.#finishTranslations();
     }
   }
 
@@ -138,13 +143,25 @@ export class QueueWorker {
     for (let i = 0; i < count; i++) {
       const at = i * exchange.SMALL_RECORD_WORDS;
       const queue = this.#tables.events[at + exchange.EVENT_QUEUE] as number;
-      const fault = this.#tables.events[at + exchange.EVENT_DETAIL] as number;
-      const code = this.#tables.events[at + exchange.EVENT_CODE];
-      this.#options.report(
-        code === exchange.EVENT_QUEUE_BROKEN
-          ? { kind: 'queueBroken', queue, fault }
-          : { kind: 'kickLost', queue },
-      );
+      const detail = this.#tables.events[at + exchange.EVENT_DETAIL] as number;
+      const code = this.#tables.events[at + exchange.EVENT_CODE] as number;
+      this.#reportEvent(code, queue, detail);
+    }
+  }
+
+  #reportEvent(code: number, queue: number, detail: number): void {
+    if (code === exchange.EVENT_QUEUE_BROKEN) {
+      this.#options.report({ kind: 'queueBroken', queue, fault: detail });
+    } else if (code === exchange.EVENT_KICK_LOST) {
+      this.#options.report({ kind: 'kickLost', queue });
+    } else {
+      const fault = {
+        queue,
+        iova: this.#plane.missingAddress(queue),
+        permission: detail,
+        missing: code === exchange.EVENT_MISSING,
+      };
+      this.#options.report({ kind: 'translationFault', fault });
     }
   }
 
@@ -187,6 +204,10 @@ export class QueueWorker {
         this.#plane.hold(true);
         this.#memoryChanges.push({ id, memory: command.memory });
         return undefined;
+      case 'changeTranslations':
+        this.#plane.changeTranslations(command.memory, command.range.first, command.range.last);
+        this.#translationChanges.push(id);
+        return undefined;
       case 'deviceMessage':
         this.#deliver(command.message);
         return 0;
@@ -220,6 +241,7 @@ export class QueueWorker {
       start.callFd,
       start.errFd,
       start.memory,
+      start.addressing,
     );
     if (result === 0) {
       this.#queues.add(start.queue);
@@ -246,6 +268,15 @@ export class QueueWorker {
       }
       this.#memoryChanges = [];
       this.#plane.hold(false);
+    }
+  }
+
+  #finishTranslations(): void {
+    if (this.#plane.translationsSettled()) {
+      for (const id of this.#translationChanges) {
+        this.#answer(id, 0);
+      }
+      this.#translationChanges = [];
     }
   }
 

@@ -7,7 +7,9 @@ import { assert } from '../assert.js';
 import type { DataHalf } from '../device.js';
 import type {
   IoEngineName,
+  IoRange,
   NumberedCommand,
+  TranslationFault,
   VringStart,
   WorkerCommand,
   WorkerData,
@@ -25,6 +27,8 @@ export interface WorkerPoolOptions {
 export interface WorkerPoolEvents {
   queueBroken(queue: number, fault: number): void;
   kickLost(queue: number): void;
+  /** A ring waits for a translation of an I/O address, or lacks a permission. */
+  translationFault?(fault: TranslationFault): void;
   handlerFailed(error: string): void;
   /** A worker died of our own bug; the process can't go on. */
   workerFailed(error: Error): void;
@@ -80,6 +84,11 @@ export class WorkerPool {
 
   async changeMemory(memory: number): Promise<void> {
     await this.#askAll({ kind: 'changeMemory', memory });
+  }
+
+  /** Resolves when no request in flight uses a translation that was taken back. */
+  async changeTranslations(memory: number, range: IoRange): Promise<void> {
+    await this.#askAll({ kind: 'changeTranslations', memory, range });
   }
 
   async tellHandlers(message: unknown): Promise<void> {
@@ -146,6 +155,9 @@ export class WorkerPool {
         break;
       case 'kickLost':
         this.#events.kickLost(report.queue);
+        break;
+      case 'translationFault':
+        this.#events.translationFault?.(report.fault);
         break;
       case 'handlerFailed':
         this.#events.handlerFailed(report.error);

@@ -3,7 +3,9 @@
 import type { ConfigWriteReason, DataHalf, DeviceHost, VirtioDevice } from '../../core/device.js';
 import {
   hasFeature,
+  VHOST_USER_PROTOCOL_F_PAGEFAULT,
   VhostUserError,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
@@ -83,12 +85,13 @@ export class BlkDevice implements VirtioDevice {
         : VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES) |
       VIRTIO_F_RING_INDIRECT_DESC |
       VIRTIO_F_RING_EVENT_IDX |
-      VIRTIO_F_VERSION_1
+      VIRTIO_F_VERSION_1 |
+      (this.#options.iommu ? VIRTIO_F_ACCESS_PLATFORM : 0n)
     );
   }
 
   protocolFeatures(): bigint {
-    return 0n;
+    return this.#options.postcopy ? VHOST_USER_PROTOCOL_F_PAGEFAULT : 0n;
   }
 
   dataHalf(): DataHalf {

@@ -49,7 +49,7 @@ t.test('start, stop, start again', async (t) => {
   await pool.ready();
   const ring = new TinyRing();
   const memory = ring.memory();
-  const context = { memory: memory.id, eventIdx: false, pool };
+  const context = { memory: memory.id, eventIdx: false, addressing: 0, pool };
   const vring = new Vring(0);
   const before = openDescriptors();
   const prepare = () => {

@@ -50,5 +50,6 @@ export async function setBackendReqFd(session: Session, _: undefined, fds: FdBag
   }
   session.backendChannel?.close();
   session.backendChannel = new BackendChannel(fds.take(), session.log);
+  session.translations.useChannel(session.backendChannel);
   return SUCCESS;
 }

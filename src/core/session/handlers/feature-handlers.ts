@@ -8,11 +8,13 @@ import {
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
   VHOST_USER_PROTOCOL_F_STATUS,
   VhostUserError,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_VERSION_1,
 } from '../../protocol/index.js';
 import type { Session } from '../session.js';
@@ -25,7 +27,8 @@ const FRAMEWORK_FEATURES =
   VHOST_USER_PROTOCOL_F_CONFIG |
   VHOST_USER_PROTOCOL_F_RESET_DEVICE |
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
-  VHOST_USER_PROTOCOL_F_STATUS;
+  VHOST_USER_PROTOCOL_F_STATUS |
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES;
 
 /** VIRTIO 1.3 §2.1: device status is one byte. */
 const STATUS_MAX = 0xffn;
@@ -45,6 +48,10 @@ export async function setFeatures(session: Session, features: bigint): Promise<b
     throw new VhostUserError('VRING_STATE', 'features changed while vrings run');
   }
   await session.device.ackedFeatures?.(features);
+  if (((features ^ session.ackedFeatures) & VIRTIO_F_ACCESS_PLATFORM) !== 0n) {
+    // Without the feature invalidations don't reach us: nothing from before may be believed.
+    await session.forgetTranslations();
+  }
   session.ackedFeatures = features;
   session.featuresSet = true;
   if (!hasFeature(features, VHOST_USER_F_PROTOCOL_FEATURES)) {
@@ -64,7 +71,15 @@ export async function setProtocolFeatures(session: Session, features: bigint): P
   if ((features & ~offeredProtocolFeatures(session)) !== 0n) {
     throw new VhostUserError('FEATURE_NOT_OFFERED', `protocol 0x${features.toString(16)}`);
   }
+  const running = session.vrings.some((vring) => vring.started);
+  const changed = features ^ session.protocolFeatures;
+  if (running && (changed & VHOST_USER_PROTOCOL_F_GPA_ADDRESSES) !== 0n) {
+    throw new VhostUserError('VRING_STATE', 'the kind of addresses changed while vrings run');
+  }
   session.protocolFeatures = features;
+  if ((changed & VHOST_USER_PROTOCOL_F_GPA_ADDRESSES) !== 0n) {
+    await session.forgetTranslations();
+  }
   return SUCCESS;
 }
 

@@ -12,6 +12,7 @@ import {
   setStatus,
 } from './feature-handlers.js';
 import type { Handlers } from './handler.js';
+import { iotlbMsg } from './iotlb-handlers.js';
 import { addMemReg, MEM_SLOTS_MAX, remMemReg, setMemTable } from './memory-handlers.js';
 import {
   getVringBase,
@@ -51,7 +52,7 @@ export const HANDLERS: Handlers = {
   SEND_RARP: unsupported,
   NET_SET_MTU: unsupported,
   SET_BACKEND_REQ_FD: setBackendReqFd,
-  IOTLB_MSG: unsupported,
+  IOTLB_MSG: iotlbMsg,
   SET_VRING_ENDIAN: unsupported,
   GET_CONFIG: getConfig,
   SET_CONFIG: setConfig,
