@@ -13,6 +13,7 @@
         "native/core/memory-region.cc",
         "native/core/operation-runner.cc",
         "native/core/operation.cc",
+        "native/core/postcopy.cc",
         "native/core/split-ring.cc",
         "native/core/thread-engine.cc",
         "native/core/unix-socket.cc",

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "../core/guest-memory.h"
+#include "../core/postcopy.h"
 #include "arguments.h"
 #include "bindings.h"
 
@@ -82,6 +83,30 @@ Napi::Value memoryWithoutTranslations(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), add(memory->withIotlb(memory->iotlb().without(range))));
 }
 
+// (memory, guestAddress) -> where the region of that guest address is in this process; 0n: none.
+// For the front-end, which gets page faults by these addresses (vhost-user: POSTCOPY_LISTEN).
+Napi::Value memoryHostAddress(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  std::vector<iovec> pieces;
+  const bool found = get(info, 0)->translate(arguments.u64(1), 1, &pieces);
+  const auto address = found ? reinterpret_cast<uintptr_t>(pieces[0].iov_base) : 0;
+  return Napi::BigInt::New(info.Env(), uint64_t{address});
+}
+
+Napi::Value userfaultCreate(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), createUserfault());
+}
+
+// (fd, memory) -> 0 or -errno.
+Napi::Value userfaultRegister(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), registerUserfault(Arguments(info).fd(0), *get(info, 1)));
+}
+
+Napi::Value userfaultUnregister(const Napi::CallbackInfo& info) {
+  unregisterUserfault(Arguments(info).fd(0), *get(info, 1));
+  return info.Env().Undefined();
+}
+
 Napi::Value memoryRelease(const Napi::CallbackInfo& info) {
   const uint32_t id = Arguments(info).u32(0);
   std::shared_ptr<GuestMemory> last;  // unmapped outside the lock
@@ -150,6 +175,10 @@ void initMemory(Napi::Env env, Napi::Object exports) {
   exports.Set("memoryWithout", Napi::Function::New(env, memoryWithout));
   exports.Set("memoryWithTranslation", Napi::Function::New(env, memoryWithTranslation));
   exports.Set("memoryWithoutTranslations", Napi::Function::New(env, memoryWithoutTranslations));
+  exports.Set("memoryHostAddress", Napi::Function::New(env, memoryHostAddress));
+  exports.Set("userfaultCreate", Napi::Function::New(env, userfaultCreate));
+  exports.Set("userfaultRegister", Napi::Function::New(env, userfaultRegister));
+  exports.Set("userfaultUnregister", Napi::Function::New(env, userfaultUnregister));
   exports.Set("memoryRelease", Napi::Function::New(env, memoryRelease));
   exports.Set("memoryRegionCount", Napi::Function::New(env, memoryRegionCount));
   exports.Set("memoryHoldsUser", Napi::Function::New(env, memoryHoldsUser));

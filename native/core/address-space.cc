@@ -25,7 +25,7 @@ RingFault AddressSpace::translateIo(uint64_t address, uint64_t bytes, bool writa
   while (bytes > 0) {
     const IotlbEntry* entry = memory_->iotlb().find(address);
     missing_ = {address, wanted};
-    if (entry == nullptr) return RingFault::kMissing;
+    if (entry == nullptr) return kTranslationMissing;
     if ((entry->permissions & wanted) == 0) return RingFault::kNoPermission;
     const uint64_t offset = address - entry->range.first;
     const uint64_t here = std::min(bytes - 1, entry->range.last - address) + 1;

@@ -40,7 +40,7 @@ class AddressSpace {
   const MissingTranslation& missing() const { return missing_; }
 
   // Appends the host segments of a buffer or a table to *out: kNone, kOutsideMemory, kNoPermission,
-  // or kMissing, after which missing() says what to ask the front-end for.
+  // or kTranslationMissing, after which missing() says what to ask the front-end for.
   RingFault translate(uint64_t address, uint64_t bytes, bool writable, std::vector<iovec>* out) {
     if (!addressing_.platform) {
       return memory_->translate(address, bytes, out) ? RingFault::kNone : RingFault::kOutsideMemory;

@@ -213,7 +213,7 @@ uint64_t DataPlane::missingAddress(uint32_t queue) const {
 void DataPlane::reportMissing(uint32_t queue, Vring* owner, RingFault fault) {
   owner->missing = owner->ring.space().missing();
   owner->awaiting = true;
-  addEvent(fault == RingFault::kMissing ? EventCode::kMissing : EventCode::kNoPermission, queue,
+  addEvent(fault == kTranslationMissing ? EventCode::kMissing : EventCode::kNoPermission, queue,
            owner->missing.permission);
 }
 
@@ -392,10 +392,10 @@ void DataPlane::popVring(uint32_t queue, Vring* owner) {
 }
 
 void DataPlane::stopPopping(uint32_t queue, Vring* owner, RingFault fault) {
-  if (fault == RingFault::kMissing || fault == RingFault::kNoPermission) {
+  if (fault == kTranslationMissing || fault == RingFault::kNoPermission) {
     reportMissing(queue, owner, fault);
   }
-  if (fault != RingFault::kMissing) giveUp(queue, fault);
+  if (fault != kTranslationMissing) giveUp(queue, fault);
 }
 
 void DataPlane::takePolled() {

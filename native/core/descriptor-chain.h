@@ -29,8 +29,10 @@ enum class RingFault : uint32_t {
   kRingAddress = 13,     // after a memory change the ring lies outside memory
   kHandler = 14,         // the device's own code failed
   kNoPermission = 15,    // an I/O address whose translation forbids the access
-  kMissing = 0xffff,     // no fault: the ring waits for a translation; never reported
 };
+
+// No fault: the ring waits for a translation. Never reported.
+constexpr auto kTranslationMissing = static_cast<RingFault>(0xffff);
 
 // Segments keep their capacity between uses; above this it is given back, so that one maximal
 // table (32768 segments, 512 KiB) per head can't pin gigabytes (RG-026).

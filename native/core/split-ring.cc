@@ -44,7 +44,7 @@ int SplitRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
   nextAvail_ = availBase;
   space_ = AddressSpace(std::move(memory), addressing);
   const RingFault fault = resolve(&space_);
-  if (fault != RingFault::kNone && fault != RingFault::kMissing) {
+  if (fault != RingFault::kNone && fault != kTranslationMissing) {
     return fault == RingFault::kRingAddress ? -EINVAL : -EFAULT;
   }
   chains_.resize(size);
@@ -150,7 +150,7 @@ RingFault SplitRing::pop(uint16_t* head) {
   DescriptorChain& chain = chains_[index];
   chain.clear();
   const RingFault fault = walk(index, &chain);
-  if (fault == RingFault::kMissing) unmark(index);  // popped again, from the start
+  if (fault == kTranslationMissing) unmark(index);  // popped again, from the start
   if (fault != RingFault::kNone) return fault;
   chain.inFlight = true;
   inFlightCount_++;

@@ -34,8 +34,9 @@ class SplitRing {
   // Re-resolves the addresses in another memory; false when the ring is no longer inside.
   bool move(std::shared_ptr<GuestMemory> memory);
 
-  // Behind an IOMMU. map(): kMissing while a part of the ring has no translation. Between unmap()
-  // and a successful map() nothing but these, move() and what only reads private state is called.
+  // Behind an IOMMU. map(): kTranslationMissing while a part of the ring has no translation.
+  // Between unmap() and a successful map() nothing but these, move() and what only reads private
+  // state is called.
   bool mapped() const { return descriptors_ != nullptr; }
   RingFault map();
   void unmap() { descriptors_ = nullptr; }

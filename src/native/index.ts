@@ -89,6 +89,10 @@ interface Addon {
     targetIsGuest: boolean,
   ): number;
   memoryWithoutTranslations(memory: MemoryId, first: bigint, last: bigint): MemoryId;
+  memoryHostAddress(memory: MemoryId, guestAddress: bigint): bigint;
+  userfaultCreate(): number;
+  userfaultRegister(fd: number, memory: MemoryId): number;
+  userfaultUnregister(fd: number, memory: MemoryId): void;
   memoryRelease(memory: MemoryId): void;
   memoryRegionCount(memory: MemoryId): number;
   memoryHoldsUser(memory: MemoryId, userAddress: bigint, bytes: bigint): boolean;

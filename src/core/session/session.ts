@@ -28,6 +28,7 @@ import { RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import type { BackendChannel } from './backend-channel.js';
 import { HANDLERS } from './handlers/index.js';
+import { Postcopy } from './postcopy.js';
 import { addressingOf, Translations } from './translations.js';
 import { Vring } from './vring.js';
 
@@ -59,6 +60,8 @@ export class Session {
   memory = GuestMemory.empty();
   backendChannel: BackendChannel | undefined;
   readonly translations: Translations;
+  readonly postcopy = new Postcopy();
+  #ownReply: { readonly bytes: Uint8Array; readonly fds: readonly number[] } | undefined;
   readonly #drainTimeoutMs: number;
   readonly #peerFault: Log['warn'];
   /** Stops of vrings that outlive their request because storage hangs. */
@@ -172,12 +175,22 @@ export class Session {
     await this.changeTranslations(this.memory.withoutTranslations(all.first, all.last), all);
   }
 
+  /** The reply to the message being handled, in place of the table's; fds stay the caller's. */
+  replyInstead(bytes: Uint8Array, fds: readonly number[] = []): void {
+    this.#ownReply = { bytes, fds };
+  }
+
   async #serve(message: RawMessage): Promise<void> {
     const { header, fds } = message;
     const row = frontendRequestById(header.request) as unknown as RequestRow | undefined;
     try {
       if (header.isReply) {
         throw new VhostUserError('HEADER_FLAGS', 'a reply where a request was due');
+      }
+      if (this.postcopy.isAck(message)) {
+        // Whatever its flags say, it is an answer itself and has none.
+        await this.changeMemory(this.postcopy.acknowledged());
+        return;
       }
       const decoded = decodeFrontendMessage({
         header,
@@ -190,7 +203,11 @@ export class Session {
       const reply = await this.#handle(decoded, message);
       // Before the answer: a front-end that has it may count on what it gave being closed.
       fds.close();
-      if (replyIsDue(row as RequestRow, header.needReply, this.protocolFeatures)) {
+      const own = this.#ownReply;
+      this.#ownReply = undefined;
+      if (own !== undefined) {
+        this.connection.send(own.bytes, own.fds);
+      } else if (replyIsDue(row as RequestRow, header.needReply, this.protocolFeatures)) {
         this.connection.send(encodeReplyTo(row as never, reply as never));
       }
     } catch (error) {
@@ -254,6 +271,8 @@ export class Session {
   async #end(): Promise<void> {
     this.connection.close();
     this.backendChannel?.close();
+    // A worker that waits for a page nobody will bring could not stop.
+    this.postcopy.end(this.memory);
     await this.stopAllVrings().catch((error: unknown) => this.#logEnd(error));
     // Memory and device stay until the last request that uses them has come back.
     await Promise.all(this.#draining);

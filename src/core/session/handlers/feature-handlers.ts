@@ -10,6 +10,7 @@ import {
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
   VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_MQ,
+  VHOST_USER_PROTOCOL_F_PAGEFAULT,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
   VHOST_USER_PROTOCOL_F_STATUS,
@@ -17,6 +18,7 @@ import {
   VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_VERSION_1,
 } from '../../protocol/index.js';
+import { postcopySupported } from '../postcopy.js';
 import type { Session } from '../session.js';
 
 /** What every device gets from the framework. */
@@ -84,7 +86,10 @@ export async function setProtocolFeatures(session: Session, features: bigint): P
 }
 
 export function offeredProtocolFeatures(session: Session): bigint {
-  return FRAMEWORK_FEATURES | session.device.protocolFeatures();
+  const features = FRAMEWORK_FEATURES | session.device.protocolFeatures();
+  return hasFeature(features, VHOST_USER_PROTOCOL_F_PAGEFAULT) && !postcopySupported()
+    ? features & ~VHOST_USER_PROTOCOL_F_PAGEFAULT
+    : features;
 }
 
 export async function resetDevice(session: Session): Promise<bigint> {

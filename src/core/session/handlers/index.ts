@@ -14,6 +14,7 @@ import {
 import type { Handlers } from './handler.js';
 import { iotlbMsg } from './iotlb-handlers.js';
 import { addMemReg, MEM_SLOTS_MAX, remMemReg, setMemTable } from './memory-handlers.js';
+import { postcopyAdvise, postcopyEnd, postcopyListen } from './postcopy-handlers.js';
 import {
   getVringBase,
   setVringAddr,
@@ -58,9 +59,9 @@ export const HANDLERS: Handlers = {
   SET_CONFIG: setConfig,
   CREATE_CRYPTO_SESSION: unsupported,
   CLOSE_CRYPTO_SESSION: unsupported,
-  POSTCOPY_ADVISE: unsupported,
-  POSTCOPY_LISTEN: unsupported,
-  POSTCOPY_END: unsupported,
+  POSTCOPY_ADVISE: postcopyAdvise,
+  POSTCOPY_LISTEN: postcopyListen,
+  POSTCOPY_END: postcopyEnd,
   GET_INFLIGHT_FD: unsupported,
   SET_INFLIGHT_FD: unsupported,
   GPU_SET_SOCKET: unsupported,

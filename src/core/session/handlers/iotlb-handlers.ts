@@ -15,8 +15,8 @@ import type { Session } from '../session.js';
 
 const ADDRESS_MAX = (1n << 64n) - 1n;
 
-/** vhost-user: IOTLB_MSG. Answered when the change is in force: after an update the ring that waited
- *  has looked again, after an invalidation no request uses the range any more. */
+/** vhost-user: IOTLB_MSG. Answered when the change is in force: after an update rings that waited
+ *  go on, after an invalidation no request uses the range any more. */
 export async function iotlbMsg(session: Session, message: IotlbMessage): Promise<bigint> {
   if (message.type === IOTLB_TYPE_UPDATE) {
     await update(session, message);

@@ -10,6 +10,7 @@ import {
   VhostUserError,
 } from '../../protocol/index.js';
 import type { Session } from '../session.js';
+import { stageMemTable, stageRegion } from './postcopy-handlers.js';
 
 /** What rust-vmm and libvhost-user answer too; QEMU uses at most 512. */
 export const MEM_SLOTS_MAX = 509;
@@ -26,7 +27,11 @@ export async function setMemTable(
   const next = mapped(() =>
     GuestMemory.of(regions.map((region, i) => ({ ...region, fd: borrowed[i] as number }))),
   );
-  await session.changeMemory(next);
+  if (session.postcopy.listening) {
+    stageMemTable(session, next, regions);
+  } else {
+    await session.changeMemory(next);
+  }
   return SUCCESS;
 }
 
@@ -35,15 +40,23 @@ export async function addMemReg(
   region: MemoryRegion,
   fds: FdBag,
 ): Promise<bigint> {
-  if (session.memory.regionCount >= MEM_SLOTS_MAX) {
+  const former = session.postcopy.staged ?? session.memory;
+  if (former.regionCount >= MEM_SLOTS_MAX) {
     throw new VhostUserError('MEMORY_SLOTS');
   }
-  const next = mapped(() => session.memory.with(fds.borrow()[0] as number, region));
-  await session.changeMemory(next);
+  const next = mapped(() => former.with(fds.borrow()[0] as number, region));
+  if (session.postcopy.listening) {
+    stageRegion(session, next, region);
+  } else {
+    await session.changeMemory(next);
+  }
   return SUCCESS;
 }
 
 export async function remMemReg(session: Session, region: MemoryRegion): Promise<bigint> {
+  if (session.postcopy.staged !== undefined) {
+    throw new VhostUserError('SESSION_STATE', 'regions wait for their postcopy acknowledgement');
+  }
   await session.changeMemory(mapped(() => session.memory.without(region)));
   return SUCCESS;
 }

@@ -22,7 +22,7 @@ t.test('questions', async (t) => {
   const rig = new SessionRig(t);
   const offered = rig.device.features() | VHOST_USER_F_PROTOCOL_FEATURES;
   t.equal(await rig.ask('GET_FEATURES', undefined), offered);
-  t.equal(await rig.ask('GET_PROTOCOL_FEATURES', undefined), 0x1a229n);
+  t.equal(await rig.ask('GET_PROTOCOL_FEATURES', undefined), 0x21a229n);
   t.equal(await rig.ask('GET_QUEUE_NUM', undefined), BigInt(QUEUES), 'SPDK asks before MQ');
   await rig.negotiate();
   t.equal(await rig.ask('GET_MAX_MEM_SLOTS', undefined), BigInt(MEM_SLOTS_MAX));
