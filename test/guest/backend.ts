@@ -17,12 +17,13 @@ export interface BackendOptions {
   readonly numQueues?: number;
   readonly blockSizeBytes?: 512 | 4096;
   readonly readOnly?: boolean;
-  /** vhost-ts only, as are the three below. */
+  /** vhost-ts only, as are those below. */
   readonly serial?: string;
   readonly createSize?: string;
   readonly cache?: 'writeback' | 'writethrough' | 'none';
   readonly aio?: 'io_uring' | 'threads';
   readonly logLevel?: string;
+  readonly iommu?: boolean;
 }
 
 const READY_LIMIT_MS = 15_000;
@@ -55,7 +56,8 @@ function vhostTsCommand(options: BackendOptions): [string, string[]] {
   const given = flags.flatMap(([flag, value]) => (value === undefined ? [] : [flag, `${value}`]));
   const bin = join(checkoutDir(), 'bin', 'vhost-ts.js');
   const readOnly = options.readOnly ? ['--read-only'] : [];
-  return ['env', plainNode(bin, ['blk', ...given, ...readOnly])];
+  const iommu = options.iommu ? ['--iommu'] : [];
+  return ['env', plainNode(bin, ['blk', ...given, ...readOnly, ...iommu])];
 }
 
 function storageDaemonCommand(options: BackendOptions): [string, string[]] {

@@ -18,6 +18,7 @@ export interface GuestRunOptions {
   readonly reboots?: number;
   /** Stops the daemon (SIGSTOP) for so long in the middle of the guest's writes. */
   readonly pauseMs?: number;
+  readonly iommu?: boolean;
   readonly onLine?: (line: GuestLine) => void;
   /** Told once, before the first line: what runs the guest. */
   readonly onStart?: (title: string) => void;
@@ -43,7 +44,7 @@ const TAIL_LINES = 40;
 const PAUSE_AFTER_MS = 150;
 
 async function startMachine(options: GuestRunOptions): Promise<Machine> {
-  const { socketPath, numQueues, role, reboots = 0, machine } = options;
+  const { socketPath, numQueues, role, reboots = 0, machine, iommu = false } = options;
   const parameters = {
     vt_role: role,
     vt_boots: reboots,
@@ -55,7 +56,7 @@ async function startMachine(options: GuestRunOptions): Promise<Machine> {
   };
   if (machine === 'uml') return startUml({ socketPath, parameters });
   const accelerator = await chooseAccelerator();
-  return startQemu({ socketPath, numQueues, parameters, accelerator });
+  return startQemu({ socketPath, numQueues, parameters, accelerator, iommu });
 }
 
 async function pauseBackend(

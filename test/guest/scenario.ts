@@ -19,6 +19,8 @@ export interface Scenario {
   readonly reboots: number;
   readonly serial: string;
   readonly pauseMs?: number;
+  /** The disk behind the machine's IOMMU; QEMU only. */
+  readonly iommu?: boolean;
   /** Afterwards a second daemon serves the image read-only to a second guest. */
   readonly thenReadOnly?: boolean;
 }
@@ -62,13 +64,22 @@ async function serve(
 export async function runScenario(scenario: Scenario): Promise<ScenarioOutcome> {
   const dir = mkdtempSync(join(tmpdir(), 'vhost-ts-guest-'));
   try {
-    const { machine, kind, numQueues, blockSizeBytes, serial, reboots, pauseMs } = scenario;
+    const {
+      machine,
+      kind,
+      numQueues,
+      blockSizeBytes,
+      serial,
+      reboots,
+      pauseMs,
+      iommu = false,
+    } = scenario;
     const imagePath = join(dir, 'disk.img');
-    const common = { kind, imagePath, numQueues, blockSizeBytes, serial };
+    const common = { kind, imagePath, numQueues, blockSizeBytes, serial, iommu };
     createSparseImage(imagePath);
     const writable = await serve(
       { ...common, socketPath: join(dir, 'rw.sock') },
-      { machine, role: 'disk', reboots, ...(pauseMs === undefined ? {} : { pauseMs }) },
+      { machine, role: 'disk', reboots, iommu, ...(pauseMs === undefined ? {} : { pauseMs }) },
     );
     const problems = [...writable.problems, ...checkImage(imagePath, writable.outcome.facts)];
     if (!scenario.thenReadOnly || problems.length > 0) {
@@ -77,7 +88,7 @@ export async function runScenario(scenario: Scenario): Promise<ScenarioOutcome> 
     }
     const readOnly = await serve(
       { ...common, socketPath: join(dir, 'ro.sock'), readOnly: true },
-      { machine, role: 'readonly' },
+      { machine, role: 'readonly', iommu },
     );
     problems.push(...readOnly.problems.map((text) => `read-only: ${text}`));
     problems.push(...checkImage(imagePath, writable.outcome.facts));
