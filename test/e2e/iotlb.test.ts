@@ -156,6 +156,22 @@ t.test('a miss that is never answered: no spinning, and everything can be stoppe
   });
 });
 
+t.test('a stopped device forgets: nobody tells it of invalidations', async (t) => {
+  await withDaemon(t, ['--iommu'], async (scene) => {
+    const behind = await behindIommu(scene);
+    const { iommu, frontend, driver } = behind;
+    await writeAndCheck(t, driver, 1);
+    await iommu.exclusively(() => frontend.stopQueues());
+    const asked = iommu.misses.length;
+    await iommu.exclusively(() => frontend.startQueue(frontend.queue(0), 65_500));
+    const ring = frontend.memory.userAddress(frontend.queue(0).ring.descriptorOffset);
+    await until('the ring asked for again', () => iommu.misses.length > asked);
+    t.equal(iommu.misses[asked]?.iova, ring);
+    leave(behind);
+    await checkHealthy(t, scene);
+  });
+});
+
 t.test('a late update, and one that does not help', async (t) => {
   await withDaemon(t, ['--iommu'], async (scene) => {
     const behind = await behindIommu(scene);

@@ -50,8 +50,9 @@ export async function setFeatures(session: Session, features: bigint): Promise<b
     throw new VhostUserError('VRING_STATE', 'features changed while vrings run');
   }
   await session.device.ackedFeatures?.(features);
-  if (((features ^ session.ackedFeatures) & VIRTIO_F_ACCESS_PLATFORM) !== 0n) {
-    // Without the feature invalidations don't reach us: nothing from before may be believed.
+  if (!running && ((features | session.ackedFeatures) & VIRTIO_F_ACCESS_PLATFORM) !== 0n) {
+    // A front-end invalidates only while the device runs: a guest that started anew may have mapped
+    // everything elsewhere since.
     await session.forgetTranslations();
   }
   session.ackedFeatures = features;

@@ -3,9 +3,11 @@
 import { type FdKind, fdKind, native } from '../../../native/index.js';
 import type { FdBag } from '../../connection/fd-bag.js';
 import {
+  hasFeature,
   type PayloadOf,
   SUCCESS,
   VhostUserError,
+  VIRTIO_F_ACCESS_PLATFORM,
   type VringFd,
   type VringState,
 } from '../../protocol/index.js';
@@ -61,6 +63,11 @@ export async function setVringBase(session: Session, { index, num }: VringState)
 
 export async function getVringBase(session: Session, { index }: VringState): Promise<VringState> {
   const base = await session.stopVring(session.vring(index));
+  if (hasFeature(session.ackedFeatures, VIRTIO_F_ACCESS_PLATFORM)) {
+    // QEMU tells a stopped device of no invalidation: what it knew must be asked for again. Vrings
+    // that run on lose nothing but time.
+    await session.forgetTranslations();
+  }
   return { index, num: base };
 }
 
