@@ -3,6 +3,7 @@
     {
       "target_name": "vhost_ts",
       "sources": [
+        "native/core/address-space.cc",
         "native/core/chain-builder.cc",
         "native/core/data-plane.cc",
         "native/core/descriptor-chain.cc",
@@ -11,10 +12,12 @@
         "native/core/guest-memory.cc",
         "native/core/host-file.cc",
         "native/core/inflight-area.cc",
+        "native/core/iotlb.cc",
         "native/core/memory-region.cc",
         "native/core/operation-runner.cc",
         "native/core/operation.cc",
         "native/core/packed-ring.cc",
+        "native/core/postcopy.cc",
         "native/core/split-inflight.cc",
         "native/core/split-ring.cc",
         "native/core/thread-engine.cc",

@@ -19,31 +19,35 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
  public:
   static void define(Napi::Env env, Napi::Object exports) {
     using Self = DataPlaneBinding;
-    exports.Set("DataPlane", DefineClass(env, "DataPlane",
-                                         {InstanceMethod<&Self::turn>("turn"),
-                                          InstanceMethod<&Self::addFile>("addFile"),
-                                          InstanceMethod<&Self::startVring>("startVring"),
-                                          InstanceMethod<&Self::enableVring>("enableVring"),
-                                          InstanceMethod<&Self::setInband>("setInband"),
-                                          InstanceMethod<&Self::setCall>("setCall"),
-                                          InstanceMethod<&Self::setErr>("setErr"),
-                                          InstanceMethod<&Self::drainVring>("drainVring"),
-                                          InstanceMethod<&Self::endVring>("endVring"),
-                                          InstanceMethod<&Self::inFlight>("inFlight"),
-                                          InstanceMethod<&Self::inFlightTotal>("inFlightTotal"),
-                                          InstanceMethod<&Self::setLog>("setLog"),
-                                          InstanceMethod<&Self::setUsedLog>("setUsedLog"),
-                                          InstanceMethod<&Self::hold>("hold"),
-                                          InstanceMethod<&Self::changeMemory>("changeMemory"),
-                                          InstanceMethod<&Self::copyOut>("copyOut"),
-                                          InstanceMethod<&Self::copyIn>("copyIn"),
-                                          InstanceMethod<&Self::setArena>("setArena"),
-                                          InstanceMethod<&Self::watch>("watch"),
-                                          InstanceMethod<&Self::unwatch>("unwatch"),
-                                          InstanceMethod<&Self::giveUp>("giveUp"),
-                                          InstanceMethod<&Self::requestCount>("requestCount"),
-                                          InstanceMethod<&Self::callCount>("callCount"),
-                                          InstanceMethod<&Self::close>("close")}));
+    exports.Set("DataPlane",
+                DefineClass(env, "DataPlane",
+                            {InstanceMethod<&Self::turn>("turn"),
+                             InstanceMethod<&Self::addFile>("addFile"),
+                             InstanceMethod<&Self::startVring>("startVring"),
+                             InstanceMethod<&Self::enableVring>("enableVring"),
+                             InstanceMethod<&Self::setInband>("setInband"),
+                             InstanceMethod<&Self::setCall>("setCall"),
+                             InstanceMethod<&Self::setErr>("setErr"),
+                             InstanceMethod<&Self::drainVring>("drainVring"),
+                             InstanceMethod<&Self::endVring>("endVring"),
+                             InstanceMethod<&Self::inFlight>("inFlight"),
+                             InstanceMethod<&Self::inFlightTotal>("inFlightTotal"),
+                             InstanceMethod<&Self::setLog>("setLog"),
+                             InstanceMethod<&Self::setUsedLog>("setUsedLog"),
+                             InstanceMethod<&Self::hold>("hold"),
+                             InstanceMethod<&Self::changeMemory>("changeMemory"),
+                             InstanceMethod<&Self::changeTranslations>("changeTranslations"),
+                             InstanceMethod<&Self::translationsSettled>("translationsSettled"),
+                             InstanceMethod<&Self::missingAddress>("missingAddress"),
+                             InstanceMethod<&Self::copyOut>("copyOut"),
+                             InstanceMethod<&Self::copyIn>("copyIn"),
+                             InstanceMethod<&Self::setArena>("setArena"),
+                             InstanceMethod<&Self::watch>("watch"),
+                             InstanceMethod<&Self::unwatch>("unwatch"),
+                             InstanceMethod<&Self::giveUp>("giveUp"),
+                             InstanceMethod<&Self::requestCount>("requestCount"),
+                             InstanceMethod<&Self::callCount>("callCount"),
+                             InstanceMethod<&Self::close>("close")}));
   }
 
   // (exchange, uring, wakeFd, pollUs, headerBytes)
@@ -96,7 +100,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
   }
 
   // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory, inflight,
-  //  packed); inflight 0: none.
+  // packed, addressing); inflight 0: none; addressing 1: I/O addresses, 2: guest addresses.
   Napi::Value startVring(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
     DataPlane* self = plane(info);
@@ -110,6 +114,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     start.callFd = arguments.optionalFd(8);
     start.errFd = arguments.optionalFd(9);
     start.packed = arguments.boolean(12);
+    const int64_t addressing = arguments.integer(13, 0, 3);
+    start.addressing = {(addressing & 1) != 0, (addressing & 2) != 0};
     auto memory = memoryById(arguments.u32(10));
     if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
     const uint32_t inflight = arguments.u32(11);
@@ -185,6 +191,23 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     if (plane(info)->inFlightTotal() > 0) return number(info, -EBUSY);
     plane(info)->changeMemory(memory);
     return number(info, 0);
+  }
+
+  // (memory, first, last)
+  Napi::Value changeTranslations(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    auto memory = memoryById(arguments.u32(0));
+    if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
+    plane(info)->changeTranslations(memory, {arguments.u64(1), arguments.u64(2)});
+    return info.Env().Undefined();
+  }
+
+  Napi::Value translationsSettled(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), plane(info)->translationsSettled());
+  }
+
+  Napi::Value missingAddress(const Napi::CallbackInfo& info) {
+    return Napi::BigInt::New(info.Env(), plane(info)->missingAddress(queue(info)));
   }
 
   // (chain, offset in the readable part, to, toOffset, length) -> bytes copied or -errno.

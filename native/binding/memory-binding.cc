@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "../core/guest-memory.h"
+#include "../core/postcopy.h"
 #include "arguments.h"
 #include "bindings.h"
 
@@ -50,6 +51,60 @@ Napi::Value memoryWith(const Napi::CallbackInfo& info) {
 Napi::Value memoryWithout(const Napi::CallbackInfo& info) {
   auto next = get(info, 0)->without(description(Arguments(info), 1));
   return Napi::Number::New(info.Env(), next == nullptr ? -ENOENT : static_cast<double>(add(next)));
+}
+
+// (memory, iova, sizeBytes, target, permissions, targetIsGuest) -> a memory that knows the
+// translation; 0: it did already; -EINVAL (empty, or addresses that wrap), -EFAULT (leads outside).
+Napi::Value memoryWithTranslation(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const auto memory = get(info, 0);
+  const uint64_t first = arguments.u64(1);
+  const uint64_t bytes = arguments.u64(2);
+  const uint64_t target = arguments.u64(3);
+  const auto permissions =
+      static_cast<uint8_t>(arguments.integer(4, kIotlbRead, kIotlbRead | kIotlbWrite));
+  const auto answer = [&](double value) { return Napi::Number::New(info.Env(), value); };
+  const uint64_t last = first + (bytes - 1);
+  if (bytes == 0 || last < first || target + bytes < target) return answer(-EINVAL);
+  std::vector<iovec> pieces;
+  const bool inside = arguments.boolean(5) ? memory->translate(target, bytes, &pieces)
+                                           : memory->translateUser(target, bytes, &pieces);
+  if (!inside) return answer(-EFAULT);
+  const IotlbEntry entry{{first, last}, target, permissions};
+  if (memory->iotlb().says(entry)) return answer(0);
+  return answer(add(memory->withIotlb(memory->iotlb().with(entry))));
+}
+
+// (memory, first, last) -> a memory without translations of that range.
+Napi::Value memoryWithoutTranslations(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const auto memory = get(info, 0);
+  const IoRange range{arguments.u64(1), arguments.u64(2)};
+  return Napi::Number::New(info.Env(), add(memory->withIotlb(memory->iotlb().without(range))));
+}
+
+// (memory, guestAddress) -> where the region of that guest address is in this process; 0n: none.
+// For the front-end, which gets page faults by these addresses (vhost-user: POSTCOPY_LISTEN).
+Napi::Value memoryHostAddress(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  std::vector<iovec> pieces;
+  const bool found = get(info, 0)->translate(arguments.u64(1), 1, &pieces);
+  const auto address = found ? reinterpret_cast<uintptr_t>(pieces[0].iov_base) : 0;
+  return Napi::BigInt::New(info.Env(), uint64_t{address});
+}
+
+Napi::Value userfaultCreate(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), createUserfault());
+}
+
+// (fd, memory) -> 0 or -errno.
+Napi::Value userfaultRegister(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), registerUserfault(Arguments(info).fd(0), *get(info, 1)));
+}
+
+Napi::Value userfaultUnregister(const Napi::CallbackInfo& info) {
+  unregisterUserfault(Arguments(info).fd(0), *get(info, 1));
+  return info.Env().Undefined();
 }
 
 Napi::Value memoryRelease(const Napi::CallbackInfo& info) {
@@ -118,6 +173,12 @@ void initMemory(Napi::Env env, Napi::Object exports) {
   exports.Set("memoryCreate", Napi::Function::New(env, memoryCreate));
   exports.Set("memoryWith", Napi::Function::New(env, memoryWith));
   exports.Set("memoryWithout", Napi::Function::New(env, memoryWithout));
+  exports.Set("memoryWithTranslation", Napi::Function::New(env, memoryWithTranslation));
+  exports.Set("memoryWithoutTranslations", Napi::Function::New(env, memoryWithoutTranslations));
+  exports.Set("memoryHostAddress", Napi::Function::New(env, memoryHostAddress));
+  exports.Set("userfaultCreate", Napi::Function::New(env, userfaultCreate));
+  exports.Set("userfaultRegister", Napi::Function::New(env, userfaultRegister));
+  exports.Set("userfaultUnregister", Napi::Function::New(env, userfaultUnregister));
   exports.Set("memoryRelease", Napi::Function::New(env, memoryRelease));
   exports.Set("memoryRegionCount", Napi::Function::New(env, memoryRegionCount));
   exports.Set("memoryHoldsUser", Napi::Function::New(env, memoryHoldsUser));

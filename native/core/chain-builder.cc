@@ -13,13 +13,14 @@ constexpr size_t kChainSegmentsMax = 2 * kRingSizeMax;
 
 }  // namespace
 
-RingFault ChainBuilder::openTable(const GuestMemory& memory, uint64_t address, uint32_t length,
+RingFault ChainBuilder::openTable(AddressSpace* space, uint64_t address, uint32_t length,
                                   uint32_t ringSize, const uint8_t** base) {
   const uint32_t entries = length / kDescBytes;
   if (entries == 0 || length % kDescBytes != 0) return RingFault::kIndirectLength;
   if (entries > std::max(ringSize, kIndirectEntriesMax)) return RingFault::kIndirectLength;
   tableSegments_.clear();
-  if (!memory.translate(address, length, &tableSegments_)) return RingFault::kOutsideMemory;
+  const RingFault fault = space->translate(address, length, false, &tableSegments_);
+  if (fault != RingFault::kNone) return fault;
   *base = static_cast<const uint8_t*>(tableSegments_[0].iov_base);
   if (tableSegments_.size() == 1) return RingFault::kNone;
   // RG-018: gathered once, then walked in private memory.
@@ -33,7 +34,7 @@ RingFault ChainBuilder::openTable(const GuestMemory& memory, uint64_t address, u
   return RingFault::kNone;
 }
 
-RingFault ChainBuilder::append(const GuestMemory& memory, uint64_t address, uint32_t length,
+RingFault ChainBuilder::append(AddressSpace* space, uint64_t address, uint32_t length,
                                bool writable, DescriptorChain* chain) {
   // Zero-length descriptors are skipped, not translated: no segment, no address to trust (RG-028).
   if (length == 0) return RingFault::kNone;
@@ -42,7 +43,9 @@ RingFault ChainBuilder::append(const GuestMemory& memory, uint64_t address, uint
   uint32_t& side = writable ? chain->writableBytes : chain->readableBytes;
   const uint64_t total = uint64_t{chain->readableBytes} + chain->writableBytes + length;
   if (total > kChainBytesMax) return RingFault::kChainBytes;
-  if (!memory.translate(address, length, &chain->segments)) return RingFault::kOutsideMemory;
+  const RingFault fault = space->translate(address, length, writable, &chain->segments);
+  if (fault != RingFault::kNone) return fault;
+  if (space->platform()) chain->ioRanges.push_back({address, address + (length - 1)});
   if (chain->segments.size() > kChainSegmentsMax) return RingFault::kChainLength;
   side += length;
   if (!writable) chain->readableSegments = static_cast<uint32_t>(chain->segments.size());

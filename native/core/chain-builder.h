@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "address-space.h"
 #include "descriptor-chain.h"
-#include "guest-memory.h"
 
 namespace vhost {
 
@@ -28,11 +28,11 @@ class ChainBuilder {
  public:
   // Makes the table at [address, +length) readable at *base. Valid until the next call, and as
   // long as the memory is.
-  RingFault openTable(const GuestMemory& memory, uint64_t address, uint32_t length,
-                      uint32_t ringSize, const uint8_t** base);
+  RingFault openTable(AddressSpace* space, uint64_t address, uint32_t length, uint32_t ringSize,
+                      const uint8_t** base);
 
-  static RingFault append(const GuestMemory& memory, uint64_t address, uint32_t length,
-                          bool writable, DescriptorChain* chain);
+  static RingFault append(AddressSpace* space, uint64_t address, uint32_t length, bool writable,
+                          DescriptorChain* chain);
 
  private:
   std::vector<iovec> tableSegments_;

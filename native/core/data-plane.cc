@@ -89,10 +89,10 @@ int DataPlane::startVring(const VringStart& start, std::shared_ptr<GuestMemory> 
   added->setCall(start.callFd);
   added->setErr(start.errFd);
   if (start.queue >= kQueuesMax || vrings_[start.queue] != nullptr) return -EINVAL;
-  const int result = added->ring.start(
-      std::move(memory),
-      {start.packed, start.size, start.addresses, start.availBase, start.eventIdx},
-      ringLog(start.queue));
+  const int result = added->ring.start(std::move(memory),
+                                       {start.packed, start.size, start.addresses, start.availBase,
+                                        start.eventIdx, start.addressing},
+                                       ringLog(start.queue));
   if (result != 0) return result;
   const int tracked = added->ring.track(start.inflight, start.queue);
   if (tracked != 0) return tracked;
@@ -147,6 +147,8 @@ int64_t DataPlane::endVring(uint32_t queue) {
     engine_->removePoll(found->kickFd, found->pollToken);
     queueOfToken_.erase(found->pollToken);
   }
+  stale_.erase(stale_.lower_bound(chainToken(queue, 0)),
+               stale_.upper_bound(chainToken(queue, 0xffff)));
   active_.erase(std::find(active_.begin(), active_.end(), queue));
   firstActive_ = 0;
   vrings_[queue].reset();
@@ -190,7 +192,68 @@ uint32_t DataPlane::inFlightTotal() const {
 void DataPlane::changeMemory(const std::shared_ptr<GuestMemory>& memory) {
   for (uint32_t queue : active_) {
     if (!vrings_[queue]->ring.move(memory)) giveUp(queue, RingFault::kRingAddress);
+    vrings_[queue]->awaiting = false;
   }
+}
+
+void DataPlane::changeTranslations(const std::shared_ptr<GuestMemory>& memory,
+                                   const IoRange& range) {
+  settling_ = true;
+  for (uint32_t queue : active_) {
+    Vring* owner = vrings_[queue].get();
+    Virtqueue& ring = owner->ring;
+    if (!ring.space().platform()) continue;
+    ring.space().setMemory(memory);
+    if (owner->awaiting && range.holds(owner->missing.address)) owner->awaiting = false;
+    const bool ringItself = ring.mapped() && ring.overlaps(range);
+    owner->leaving |= ringItself;
+    // Looked for by the driver's addresses: the table may have dropped the entry long ago.
+    for (uint32_t head = 0; head < ring.size() && ring.inFlightCount() > 0; head++) {
+      const auto index = static_cast<uint16_t>(head);
+      if (!ring.inFlight(index)) continue;
+      const std::vector<IoRange>& used = ring.chain(index).ioRanges;
+      const auto hit = [&](const IoRange& one) { return one.overlaps(range); };
+      if (ringItself || std::any_of(used.begin(), used.end(), hit)) {
+        stale_.insert(chainToken(queue, index));
+      }
+    }
+  }
+  leaveRings();
+}
+
+bool DataPlane::translationsSettled() {
+  if (staleInFlight()) return false;
+  settling_ = false;
+  stale_.clear();
+  leaveRings();
+  return true;
+}
+
+// Of a device that failed only operations count, as in inFlight().
+bool DataPlane::staleInFlight() const {
+  return std::any_of(stale_.begin(), stale_.end(),
+                     [this](uint32_t chain) { return inFlight(chain >> 16) > 0; });
+}
+
+void DataPlane::leaveRings() {
+  for (uint32_t queue : active_) {
+    Vring* owner = vrings_[queue].get();
+    if (!owner->leaving || inFlight(queue) > 0) continue;
+    owner->ring.unmap();
+    owner->leaving = false;
+  }
+}
+
+uint64_t DataPlane::missingAddress(uint32_t queue) const {
+  const Vring* found = vring(queue);
+  return found == nullptr ? 0 : found->missing.address;
+}
+
+void DataPlane::reportMissing(uint32_t queue, Vring* owner, RingFault fault) {
+  owner->missing = owner->ring.space().missing();
+  owner->awaiting = true;
+  addEvent(fault == kTranslationMissing ? EventCode::kMissing : EventCode::kNoPermission, queue,
+           owner->missing.permission);
 }
 
 uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
@@ -213,6 +276,7 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
 // Somebody waits for the last request to go, and it left no record behind: most complete natively.
 bool DataPlane::quiesced() const {
   if (held_ && inFlightTotal() == 0) return true;
+  if (settling_ && !staleInFlight()) return true;
   return std::any_of(active_.begin(), active_.end(), [this](uint32_t queue) {
     return vrings_[queue]->draining && inFlight(queue) == 0;
   });
@@ -300,6 +364,7 @@ void DataPlane::complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, ui
   uint16_t head = 0;
   Vring* owner = vringOf(chain, &head);
   if (owner == nullptr) return;
+  if (!stale_.empty()) stale_.erase(chain);
   if (owner->suspended) {
     owner->ring.abandon(head);
     return;
@@ -370,7 +435,9 @@ void DataPlane::popAll() {
 
 void DataPlane::popVring(uint32_t queue, Vring* owner) {
   uint32_t count = 0;
-  RingFault fault = owner->ring.available(&count);
+  RingFault fault = owner->ring.map();
+  if (fault == RingFault::kNone) fault = owner->ring.available(&count);
+  if (fault != RingFault::kNone) return stopPopping(queue, owner, fault);
   if (owner->draining) count = owner->ring.leftoverCount();
   // Half of what the driver waits for at a time: it gets the first half back and refills the ring
   // while we work on the second (1.4 times the IOPS at depth 8).
@@ -392,8 +459,16 @@ void DataPlane::popVring(uint32_t queue, Vring* owner) {
     std::memset(record->header + copied, 0, kHeaderBytesMax - copied);
     owner->requests++;
   }
+  if (fault != RingFault::kNone || owner->ring.poisoned()) stopPopping(queue, owner, fault);
+}
+
+void DataPlane::stopPopping(uint32_t queue, Vring* owner, RingFault fault) {
+  // What was read from lost memory is no fault of the driver's.
   if (owner->ring.poisoned()) fault = RingFault::kMemoryLost;
-  if (fault != RingFault::kNone) giveUp(queue, fault);
+  if (fault == kTranslationMissing || fault == RingFault::kNoPermission) {
+    reportMissing(queue, owner, fault);
+  }
+  if (fault != kTranslationMissing) giveUp(queue, fault);
 }
 
 void DataPlane::takePolled() {
@@ -457,6 +532,7 @@ bool DataPlane::anyWork() const {
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
     if (!owner->popping() || capped(owner->ring)) continue;
+    if (!owner->ring.mapped()) return true;
     uint32_t count = 0;
     if (owner->ring.available(&count) != RingFault::kNone || count > 0) {
       return true;
@@ -479,7 +555,7 @@ void DataPlane::sleep() {
   bool polled = false;
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
-    if (held_ || !owner->popping()) continue;
+    if (held_ || !owner->popping() || !owner->ring.mapped()) continue;
     polled |= owner->polled();
     if (owner->ring.enableNotification() && !capped(owner->ring)) more = true;
   }

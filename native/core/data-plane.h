@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct VringStart {
   int errFd;
   bool packed = false;
   std::shared_ptr<InflightArea> inflight = nullptr;  // none: requests are not recorded
+  Addressing addressing = {};
 };
 
 class DataPlane {
@@ -84,6 +86,13 @@ class DataPlane {
   void hold(bool held) { held_ = held; }
   // Only while nothing is in flight. Vrings that lie outside the new memory are given up.
   void changeMemory(const std::shared_ptr<GuestMemory>& memory);
+
+  // Goes over to other translations of the same memory, changed in `range`, at once. Requests in
+  // flight that use the range go on; translationsSettled() says when the last one has gone.
+  void changeTranslations(const std::shared_ptr<GuestMemory>& memory, const IoRange& range);
+  bool translationsSettled();
+  // The I/O address a kMissing or kNoPermission event of the queue is about.
+  uint64_t missingAddress(uint32_t queue) const;
 
   // One turn: run commands, finish what is done, tell the driver, pop what is new. Without any of
   // that it sleeps (mayBlock) until there is something, or until what is drained or held has
@@ -136,6 +145,10 @@ class DataPlane {
   void watchedReadable(uint32_t token, bool hungUp);
   bool anyWork() const;
   bool quiesced() const;
+  bool staleInFlight() const;
+  void leaveRings();
+  void stopPopping(uint32_t queue, Vring* vring, RingFault fault);
+  void reportMissing(uint32_t queue, Vring* vring, RingFault fault);
   bool spin(uint64_t sinceNs);
   void sleep();
   void dropReportedEvents();
@@ -157,11 +170,13 @@ class DataPlane {
   uint32_t completions_ = 0;
   uint32_t events_ = 0;
   uint32_t eventsReported_ = 0;  // those TypeScript has been told of
-  // For which the table had no room: at most 3 for each vring and 2 for each watched descriptor.
+  // For which the table had no room: at most 5 for each vring and 2 for each watched descriptor.
   std::vector<EventRecord> lateEvents_;
   std::shared_ptr<const DirtyLog> log_;
   bool logData_ = false;
   std::map<uint32_t, uint64_t> usedLogs_;  // queue index to address
+  std::set<uint32_t> stale_;               // chains in flight whose translation was taken back
+  bool settling_ = false;                  // somebody waits for those
   bool wake_ = false;
   bool held_ = false;
 };

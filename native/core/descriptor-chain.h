@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "iotlb.h"
+
 namespace vhost {
 
 // Why a ring was given up (QSTOP). The numbers reach logs and metrics: never renumber.
@@ -28,14 +30,20 @@ enum class RingFault : uint32_t {
   kHandler = 14,         // the device's own code failed
   kBufferId = 15,        // packed ring: buffer id >= size
   kTakenBack = 16,       // packed ring: an available descriptor is not available any more
+  kNoPermission = 17,    // an I/O address whose translation forbids the access
+  kInflightArea = 18,    // behind an IOMMU the area is looked at only when the ring is mapped
 };
+
+// No fault: the ring waits for a translation. Never reported.
+constexpr auto kTranslationMissing = static_cast<RingFault>(0xffff);
 
 // Segments keep their capacity between uses; above this it is given back, so that one maximal
 // table (32768 segments, 512 KiB) per head can't pin gigabytes (RG-026).
 constexpr size_t kSegmentsKept = 64;
 
 struct DescriptorChain {
-  std::vector<iovec> segments;  // readable ones first
+  std::vector<iovec> segments;    // readable ones first
+  std::vector<IoRange> ioRanges;  // where the buffers are for the driver behind an IOMMU
   uint32_t readableSegments = 0;
   uint32_t readableBytes = 0;
   uint32_t writableBytes = 0;
@@ -47,6 +55,11 @@ struct DescriptorChain {
       std::vector<iovec>().swap(segments);
     } else {
       segments.clear();
+    }
+    if (ioRanges.capacity() > kSegmentsKept) {
+      std::vector<IoRange>().swap(ioRanges);
+    } else {
+      ioRanges.clear();
     }
     readableSegments = readableBytes = writableBytes = directDescriptors = 0;
   }

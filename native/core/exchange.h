@@ -72,10 +72,12 @@ struct CompletionRecord {
 static_assert(sizeof(CompletionRecord) == 16);
 
 enum class EventCode : uint32_t {
-  kQueueBroken = 1,  // detail: RingFault
-  kKickLost = 2,     // the kick descriptor hung up and is no longer watched
-  kReadable = 3,     // queue: the token of a descriptor of the device's; detail: 1 when it hung up
-  kCall = 4,         // the driver is to be called by a message, there is no call descriptor
+  kQueueBroken = 1,   // detail: RingFault
+  kKickLost = 2,      // the kick descriptor hung up and is no longer watched
+  kReadable = 3,      // queue: the token of a descriptor of the device's; detail: 1 when it hung up
+  kCall = 4,          // the driver is to be called by a message, there is no call descriptor
+  kMissing = 5,       // an I/O address has no translation; detail: the permission wanted
+  kNoPermission = 6,  // its translation forbids the access; the ring is broken. detail: as before
 };
 
 struct EventRecord {

@@ -51,6 +51,7 @@ std::shared_ptr<GuestMemory> GuestMemory::without(const RegionDescription& descr
   });
   if (place == next->regions_.end()) return nullptr;
   next->regions_.erase(place);
+  next->iotlb_ = std::make_shared<const Iotlb>();
   return next;
 }
 
@@ -76,13 +77,12 @@ bool GuestMemory::translate(uint64_t guestAddress, uint64_t bytes, std::vector<i
   return true;
 }
 
-uint8_t* GuestMemory::userToHost(uint64_t userAddress, uint64_t bytes) const {
+const MemoryRegion* GuestMemory::findUser(uint64_t userAddress) const {
   for (const auto& region : regions_) {
     const RegionDescription& d = region->description();
-    if (userAddress < d.userAddress) continue;
-    const uint64_t offset = userAddress - d.userAddress;
-    if (offset >= d.sizeBytes || bytes > d.sizeBytes - offset) continue;
-    return region->host() + offset;
+    if (userAddress >= d.userAddress && userAddress - d.userAddress < d.sizeBytes) {
+      return region.get();
+    }
   }
   return nullptr;
 }
@@ -96,6 +96,33 @@ uint64_t GuestMemory::hostToGuest(const void* host) const {
     }
   }
   return UINT64_MAX;
+}
+
+bool GuestMemory::translateUser(uint64_t userAddress, uint64_t bytes,
+                                std::vector<iovec>* out) const {
+  while (bytes > 0) {
+    const MemoryRegion* region = findUser(userAddress);
+    if (region == nullptr) return false;
+    const uint64_t offset = userAddress - region->description().userAddress;
+    const uint64_t here = std::min(bytes, region->description().sizeBytes - offset);
+    out->push_back({region->host() + offset, here});
+    bytes -= here;
+    userAddress += here;
+  }
+  return true;
+}
+
+std::shared_ptr<GuestMemory> GuestMemory::withIotlb(std::shared_ptr<const Iotlb> iotlb) const {
+  auto next = std::make_shared<GuestMemory>(*this);
+  next->iotlb_ = std::move(iotlb);
+  return next;
+}
+
+uint8_t* GuestMemory::userToHost(uint64_t userAddress, uint64_t bytes) const {
+  const MemoryRegion* region = findUser(userAddress);
+  if (region == nullptr) return nullptr;
+  const uint64_t offset = userAddress - region->description().userAddress;
+  return bytes > region->description().sizeBytes - offset ? nullptr : region->host() + offset;
 }
 
 bool GuestMemory::poisoned() const {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "iotlb.h"
 #include "memory-region.h"
 
 namespace vhost {
@@ -25,12 +26,20 @@ class GuestMemory {
   std::shared_ptr<GuestMemory> with(int fd, const RegionDescription& description, int* error) const;
 
   // This memory without the region of that guest address, user address and size; the mmap offset
-  // does not count (vhost-user: REM_MEM_REG). nullptr when there is none.
+  // does not count (vhost-user: REM_MEM_REG). nullptr when there is none. Translations are
+  // forgotten: some may lead into the region, and the front-end tells the others again.
   std::shared_ptr<GuestMemory> without(const RegionDescription& description) const;
 
   // Appends the host segments of [guestAddress, +bytes) to *out. A range may run over regions that
   // adjoin in guest memory. False when any byte is outside (nothing useful is then in *out).
   bool translate(uint64_t guestAddress, uint64_t bytes, std::vector<iovec>* out) const;
+
+  // The same for a range in the front-end's addresses.
+  bool translateUser(uint64_t userAddress, uint64_t bytes, std::vector<iovec>* out) const;
+
+  // The same regions under other translations of I/O addresses.
+  std::shared_ptr<GuestMemory> withIotlb(std::shared_ptr<const Iotlb> iotlb) const;
+  const Iotlb& iotlb() const { return *iotlb_; }
 
   // Host address of a range given in the front-end's addresses; nullptr unless one region holds it
   // whole. Ring addresses are given this way (vhost-user: SET_VRING_ADDR).
@@ -48,8 +57,10 @@ class GuestMemory {
 
  private:
   const MemoryRegion* find(uint64_t guestAddress) const;
+  const MemoryRegion* findUser(uint64_t userAddress) const;
 
   std::vector<std::shared_ptr<MemoryRegion>> regions_;  // sorted by guest address
+  std::shared_ptr<const Iotlb> iotlb_ = std::make_shared<const Iotlb>();
 };
 
 }  // namespace vhost

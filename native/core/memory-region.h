@@ -38,6 +38,9 @@ class MemoryRegion {
   uint64_t guestEnd() const { return description_.guestAddress + description_.sizeBytes; }
   // Host address of the region's first byte.
   uint8_t* host() const { return host_; }
+  // The mapping, which begins before the region when the file's blocks ask for it.
+  void* mapBase() const { return mapBase_; }
+  size_t mapBytes() const { return mapBytes_; }
   bool poisoned() const { return guard_->poisoned.load(std::memory_order_acquire); }
   void poison() { guard_->poisoned.store(true, std::memory_order_release); }
   // True when the file carries F_SEAL_SHRINK: it can't be cut under us.

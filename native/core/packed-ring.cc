@@ -41,7 +41,8 @@ uint32_t PackedPosition::since(const PackedPosition& from, uint32_t size) const 
 }
 
 int PackedRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
-                      const RingAddresses& addresses, uint32_t base, bool eventIdx) {
+                      const RingAddresses& addresses, uint32_t base, bool eventIdx,
+                      Addressing addressing) {
   if (size == 0 || size > kRingSizeMax) return -EINVAL;  // §2.8.10.1: no power of two needed
   // §2.8.10.1: 16, 4 and 4.
   if (addresses.descriptor % 16 || addresses.available % 4 || addresses.used % 4) return -EINVAL;
@@ -53,33 +54,65 @@ int PackedRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
   size_ = size;
   addresses_ = addresses;
   eventIdx_ = eventIdx;
-  const int result = resolve(*memory);
-  if (result != 0) return result;
-  memory_ = std::move(memory);
+  space_ = AddressSpace(std::move(memory), addressing);
+  const RingFault fault = resolve(&space_);
+  if (fault != RingFault::kNone && fault != kTranslationMissing) {
+    return fault == RingFault::kRingAddress ? -EINVAL : -EFAULT;
+  }
   chains_.resize(size);
-  // virtio_uml says 0 for every ring, packed or not, and so means where a ring begins.
-  if (base == 0 && neverWrapped()) avail_ = used_ = PackedPosition();
-  seen_ = avail_;
-  published_ = used_;
   freeEntries_ = size - taken;
-  enableNotification();
+  published_ = used_;
+  if (fault == RingFault::kNone) begin();
   return 0;
 }
 
-int PackedRing::resolve(const GuestMemory& memory) {
-  uint8_t* ring = memory.userToHost(addresses_.descriptor, uint64_t{size_} * kDescBytes);
-  uint8_t* driverEvent = memory.userToHost(addresses_.available, kEventBytes);
-  uint8_t* deviceEvent = memory.userToHost(addresses_.used, kEventBytes);
-  if (ring == nullptr || driverEvent == nullptr || deviceEvent == nullptr) return -EFAULT;
+// The first look at the ring's memory.
+void PackedRing::begin() {
+  begun_ = true;
+  // virtio_uml says 0 for every ring, packed or not, and so means where a ring begins.
+  if (base() == 0 && neverWrapped()) avail_ = used_ = published_ = PackedPosition();
+  seen_ = avail_;
+  enableNotification();
+}
+
+RingFault PackedRing::map() {
+  if (mapped()) return RingFault::kNone;
+  const RingFault fault = resolve(&space_);
+  if (fault == RingFault::kNone && !begun_) begin();
+  return fault;
+}
+
+bool PackedRing::overlaps(const IoRange& range) const {
+  const auto part = [&](uint64_t address, uint64_t bytes) {
+    return range.overlaps({address, address + (bytes - 1)});
+  };
+  return part(addresses_.descriptor, uint64_t{size_} * kDescBytes) ||
+         part(addresses_.available, kEventBytes) || part(addresses_.used, kEventBytes);
+}
+
+// The descriptor ring is read and written.
+RingFault PackedRing::resolve(AddressSpace* space) {
+  const uint64_t ringBytes = uint64_t{size_} * kDescBytes;
+  uint8_t* ring = nullptr;
+  uint8_t* driverEvent = nullptr;
+  uint8_t* deviceEvent = nullptr;
+  RingFault fault = space->ringPart(addresses_.descriptor, ringBytes, false, &ring);
+  if (fault != RingFault::kNone) return fault;
+  fault = space->ringPart(addresses_.descriptor, ringBytes, true, &ring);
+  if (fault != RingFault::kNone) return fault;
+  fault = space->ringPart(addresses_.available, kEventBytes, false, &driverEvent);
+  if (fault != RingFault::kNone) return fault;
+  fault = space->ringPart(addresses_.used, kEventBytes, true, &deviceEvent);
+  if (fault != RingFault::kNone) return fault;
   // The front-end's addresses are aligned, but an odd mmap offset can still misalign the host's,
   // and flags are read as atomics.
   for (const uint8_t* part : {ring, driverEvent, deviceEvent}) {
-    if (reinterpret_cast<uintptr_t>(part) % 2) return -EINVAL;
+    if (reinterpret_cast<uintptr_t>(part) % 2) return RingFault::kRingAddress;
   }
   ring_ = ring;
   driverEvent_ = driverEvent;
   deviceEvent_ = deviceEvent;
-  return 0;
+  return RingFault::kNone;
 }
 
 // Tells wrap counter 0 at index 0 from a ring that begins. Until the driver has come round, it sets
@@ -93,9 +126,15 @@ bool PackedRing::neverWrapped() const {
 }
 
 bool PackedRing::move(std::shared_ptr<GuestMemory> memory) {
-  if (resolve(*memory) != 0) return false;
-  memory_ = std::move(memory);
-  return true;
+  AddressSpace former = space_;
+  space_.setMemory(std::move(memory));
+  if (space_.platform()) {
+    unmap();
+    return true;
+  }
+  if (resolve(&space_) == RingFault::kNone) return true;
+  space_ = std::move(former);
+  return false;
 }
 
 RingFault PackedRing::available(uint32_t* count) {
@@ -168,7 +207,7 @@ RingFault PackedRing::walk(DescriptorChain* chain, uint16_t* id) {
       return walkTable(address, length, chain);
     }
     const RingFault fault =
-        ChainBuilder::append(*memory_, address, length, (flags & kDescWrite) != 0, chain);
+        ChainBuilder::append(&space_, address, length, (flags & kDescWrite) != 0, chain);
     if (fault != RingFault::kNone) return fault;
     if (!(flags & kDescNext)) return RingFault::kNone;
   }
@@ -177,13 +216,13 @@ RingFault PackedRing::walk(DescriptorChain* chain, uint16_t* id) {
 // §2.8.7: entries one after another; of their flags only WRITE means something (PK-008).
 RingFault PackedRing::walkTable(uint64_t address, uint32_t length, DescriptorChain* chain) {
   const uint8_t* base = nullptr;
-  const RingFault bad = builder_.openTable(*memory_, address, length, size_, &base);
+  const RingFault bad = builder_.openTable(&space_, address, length, size_, &base);
   if (bad != RingFault::kNone) return bad;
   for (const uint8_t* from = base; from != base + length; from += kDescBytes) {
     const uint64_t where = readOnce<uint64_t>(from);
     const uint32_t bytes = readOnce<uint32_t>(from + kLengthOffset);
     const bool writable = (readOnce<uint16_t>(from + kFlagsOffset) & kDescWrite) != 0;
-    const RingFault fault = ChainBuilder::append(*memory_, where, bytes, writable, chain);
+    const RingFault fault = ChainBuilder::append(&space_, where, bytes, writable, chain);
     if (fault != RingFault::kNone) return fault;
   }
   return RingFault::kNone;
@@ -204,8 +243,8 @@ void PackedRing::addUsed(uint16_t id, uint32_t writtenBytes) {
     writeOnce<uint16_t>(to + kFlagsOffset, flags);
   }
   if (log_.active()) {
-    log_.markChain(chain, *memory_);
-    log_.markRing(to, kDescBytes, *memory_);
+    log_.markChain(chain, *memory());
+    log_.markRing(to, kDescBytes, *memory());
   }
   used_.advance(chain.directDescriptors, size_);
   unpublishedEntries_ += chain.directDescriptors;
@@ -217,7 +256,7 @@ void PackedRing::publish() {
   // Release: the whole batch and its data are visible before the first flags (§2.8.22).
   uint8_t* first = entry(published_.index);
   storeRelease16(first + kFlagsOffset, firstUsedFlags_);
-  if (log_.active()) log_.markRing(first, kDescBytes, *memory_);
+  if (log_.active()) log_.markRing(first, kDescBytes, *memory());
   published_ = used_;
   entriesSinceLook_ += unpublishedEntries_;
   unpublishedEntries_ = 0;
@@ -245,14 +284,14 @@ bool PackedRing::needsCall() {
 void PackedRing::logInFlight() const {
   if (!log_.active()) return;
   for (const DescriptorChain& chain : chains_) {
-    if (chain.inFlight) log_.markChain(chain, *memory_);
+    if (chain.inFlight) log_.markChain(chain, *memory());
   }
 }
 
 // Release: the place is visible before the flags that make it count.
 void PackedRing::writeEvent(uint32_t offset, uint16_t value) {
   storeRelease16(deviceEvent_ + offset, value);
-  log_.markUsed(offset, sizeof value);
+  log_.markUsed(space_, deviceEvent_, offset, sizeof value);
 }
 
 bool PackedRing::enableNotification() {

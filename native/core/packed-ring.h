@@ -38,12 +38,20 @@ struct PackedPosition {
 class PackedRing {
  public:
   // Base: avail position in bits 0-15, used position in 16-31 (vhost-user: SET_VRING_BASE).
-  // -EINVAL for a bad size, alignment or base, -EFAULT when a part is outside memory.
+  // -EINVAL for a bad size, alignment or base, -EFAULT when a part is outside memory. Behind an
+  // IOMMU a ring starts unmapped when its own addresses are not translated yet.
   int start(std::shared_ptr<GuestMemory> memory, uint32_t size, const RingAddresses& addresses,
-            uint32_t base, bool eventIdx);
+            uint32_t base, bool eventIdx, Addressing addressing = {});
   int track(std::shared_ptr<InflightArea>, uint32_t) { return 0; }
   // Re-resolves the addresses in another memory; false when the ring is no longer inside.
   bool move(std::shared_ptr<GuestMemory> memory);
+
+  // Behind an IOMMU, as SplitRing.
+  bool mapped() const { return ring_ != nullptr; }
+  RingFault map();
+  void unmap() { ring_ = nullptr; }
+  bool overlaps(const IoRange& range) const;
+  AddressSpace& space() { return space_; }
 
   // Whole chains the driver has made available and we have not popped, as far as we look ahead.
   // A chain whose end is missing does not count (PK-002). kChainLength: it can never end.
@@ -80,14 +88,15 @@ class PackedRing {
   bool logging() const { return log_.active(); }
   void logInFlight() const;
 
-  bool poisoned() const { return memory_->poisoned() || log_.lost(); }
-  const std::shared_ptr<GuestMemory>& memory() const { return memory_; }
+  bool poisoned() const { return memory()->poisoned() || log_.lost(); }
+  const std::shared_ptr<GuestMemory>& memory() const { return space_.memory(); }
   uint32_t size() const { return size_; }
   // What start() takes to go on here.
   uint32_t base() const;
 
  private:
-  int resolve(const GuestMemory& memory);
+  RingFault resolve(AddressSpace* space);
+  void begin();
   bool neverWrapped() const;
   RingFault walk(DescriptorChain* chain, uint16_t* id);
   RingFault walkTable(uint64_t address, uint32_t length, DescriptorChain* chain);
@@ -96,14 +105,15 @@ class PackedRing {
   uint8_t* entry(uint32_t index) const { return ring_ + uint64_t{index} * kDescBytes; }
 
   RingLog log_;
-  std::shared_ptr<GuestMemory> memory_;
+  AddressSpace space_;
   RingAddresses addresses_{};
-  uint8_t* ring_ = nullptr;
+  uint8_t* ring_ = nullptr;  // nullptr: the ring is not mapped
   uint8_t* driverEvent_ = nullptr;
   uint8_t* deviceEvent_ = nullptr;
   uint32_t size_ = 0;
   bool eventIdx_ = false;
   bool kicksWanted_ = true;
+  bool begun_ = false;
   bool everLooked_ = false;
   PackedPosition avail_;      // where the next chain begins
   PackedPosition used_;       // where the next used descriptor goes

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "address-space.h"
 #include "descriptor-chain.h"
 #include "dirty-log.h"
 #include "guest-memory.h"
@@ -22,9 +23,12 @@ struct RingLog {
   bool active() const { return log != nullptr && (data || used); }
   bool lost() const { return active() && log->lost(); }
 
-  // Bytes written at this offset of the used ring.
-  void markUsed(uint64_t offset, uint64_t bytes) const {
+  // Bytes written at this offset of the used ring, which lies at host. Behind an IOMMU the address
+  // is an I/O address like the ring's own, so the memory says where the ring is.
+  void markUsed(const AddressSpace& space, const uint8_t* host, uint64_t offset,
+                uint64_t bytes) const {
     if (log == nullptr || !used) return;
+    if (space.platform()) return markRing(host + offset, bytes, *space.memory());
     // A wrapped sum is covered by no log, which is found out there.
     const uint64_t at = usedAddress + offset;
     log->mark(at < usedAddress ? UINT64_MAX : at, bytes);

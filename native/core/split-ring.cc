@@ -21,29 +21,43 @@ constexpr uint32_t kEventBytes = 2;
 }  // namespace
 
 int SplitRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
-                     const RingAddresses& addresses, uint16_t availBase, bool eventIdx) {
+                     const RingAddresses& addresses, uint16_t availBase, bool eventIdx,
+                     Addressing addressing) {
   if (size == 0 || size > kRingSizeMax || (size & (size - 1)) != 0) return -EINVAL;
   if (addresses.descriptor % 16 || addresses.available % 2 || addresses.used % 4) return -EINVAL;
   size_ = size;
   addresses_ = addresses;
   eventIdx_ = eventIdx;
-  const int result = resolve(*memory);
-  if (result != 0) return result;
-  memory_ = std::move(memory);
+  nextAvail_ = availBase;
+  space_ = AddressSpace(std::move(memory), addressing);
+  const RingFault fault = resolve(&space_);
+  if (fault != RingFault::kNone && fault != kTranslationMissing) {
+    return fault == RingFault::kRingAddress ? -EINVAL : -EFAULT;
+  }
   chains_.resize(size);
   descriptorInFlight_.assign(size, 0);
   nextSnapshot_.assign(size, 0);
-  nextAvail_ = availBase;
+  if (fault == RingFault::kNone) begin();
+  return 0;
+}
+
+// The first look at the ring's memory; private state counts from here.
+void SplitRing::begin() {
+  begun_ = true;
   // A reconnected driver's ring is not at zero: our elements follow those it has.
   usedIndex_ = publishedUsed_ = lookedUsed_ = loadAcquire16(used_ + kIdxOffset);
   everLooked_ = false;
   // avail_event must be seeded, or with a base other than zero the first kick is suppressed and
   // the guest hangs.
   enableNotification();
-  return 0;
 }
 
 int SplitRing::track(std::shared_ptr<InflightArea> area, uint32_t queue) {
+  if (!begun_) {
+    untracked_ = std::move(area);
+    untrackedQueue_ = queue;
+    return 0;
+  }
   const int result = inflight_.start(std::move(area), queue, size_, usedIndex_);
   if (result != 0 || !inflight_.takenUp()) return result;
   // After a crash front-ends say anything: QEMU the used index, Cloud Hypervisor the avail index.
@@ -52,28 +66,65 @@ int SplitRing::track(std::shared_ptr<InflightArea> area, uint32_t queue) {
   return 0;
 }
 
-int SplitRing::resolve(const GuestMemory& memory) {
-  const uint64_t eventBytes = eventIdx_ ? kEventBytes : 0;
-  uint8_t* descriptors = memory.userToHost(addresses_.descriptor, uint64_t{size_} * kDescBytes);
-  uint8_t* avail = memory.userToHost(addresses_.available,
-                                     kRingOffset + uint64_t{size_} * kAvailEntryBytes + eventBytes);
-  uint8_t* used = memory.userToHost(addresses_.used,
-                                    kRingOffset + uint64_t{size_} * kUsedEntryBytes + eventBytes);
-  if (descriptors == nullptr || avail == nullptr || used == nullptr) return -EFAULT;
+uint64_t SplitRing::descriptorBytes() const {
+  return uint64_t{size_} * kDescBytes;
+}
+
+uint64_t SplitRing::availBytes() const {
+  return kRingOffset + uint64_t{size_} * kAvailEntryBytes + (eventIdx_ ? kEventBytes : 0);
+}
+
+uint64_t SplitRing::usedBytes() const {
+  return kRingOffset + uint64_t{size_} * kUsedEntryBytes + (eventIdx_ ? kEventBytes : 0);
+}
+
+RingFault SplitRing::resolve(AddressSpace* space) {
+  uint8_t* descriptors = nullptr;
+  uint8_t* avail = nullptr;
+  uint8_t* used = nullptr;
+  RingFault fault = space->ringPart(addresses_.descriptor, descriptorBytes(), false, &descriptors);
+  if (fault != RingFault::kNone) return fault;
+  fault = space->ringPart(addresses_.available, availBytes(), false, &avail);
+  if (fault != RingFault::kNone) return fault;
+  fault = space->ringPart(addresses_.used, usedBytes(), true, &used);
+  if (fault != RingFault::kNone) return fault;
   // The front-end's addresses are aligned, but an odd mmap offset can still misalign the host's.
   if (reinterpret_cast<uintptr_t>(avail) % 2 || reinterpret_cast<uintptr_t>(used) % 4) {
-    return -EINVAL;
+    return RingFault::kRingAddress;
   }
   descriptors_ = descriptors;
   avail_ = avail;
   used_ = used;
-  return 0;
+  return RingFault::kNone;
 }
 
 bool SplitRing::move(std::shared_ptr<GuestMemory> memory) {
-  if (resolve(*memory) != 0) return false;
-  memory_ = std::move(memory);
-  return true;
+  AddressSpace former = space_;
+  space_.setMemory(std::move(memory));
+  if (space_.platform()) {
+    unmap();
+    return true;
+  }
+  if (resolve(&space_) == RingFault::kNone) return true;
+  space_ = std::move(former);
+  return false;
+}
+
+RingFault SplitRing::map() {
+  if (mapped()) return RingFault::kNone;
+  const RingFault fault = resolve(&space_);
+  if (fault != RingFault::kNone || begun_) return fault;
+  begin();
+  const bool tracked = track(std::move(untracked_), untrackedQueue_) == 0;
+  return tracked ? RingFault::kNone : RingFault::kInflightArea;
+}
+
+bool SplitRing::overlaps(const IoRange& range) const {
+  const auto part = [&](uint64_t address, uint64_t bytes) {
+    return range.overlaps({address, address + (bytes - 1)});
+  };
+  return part(addresses_.descriptor, descriptorBytes()) ||
+         part(addresses_.available, availBytes()) || part(addresses_.used, usedBytes());
 }
 
 RingFault SplitRing::available(uint32_t* count) const {
@@ -105,6 +156,7 @@ RingFault SplitRing::pop(uint16_t* head) {
   DescriptorChain& chain = chains_[index];
   chain.clear();
   const RingFault fault = walk(index, &chain);
+  if (fault == kTranslationMissing) unmark(index);  // popped again, from the start
   if (fault != RingFault::kNone) return fault;
   inFlight_.enter(&chain);
   if (leftover) {
@@ -133,7 +185,7 @@ RingFault SplitRing::walk(uint16_t head, DescriptorChain* chain) {
       if (descriptor.flags & kDescNext) return RingFault::kIndirectNext;
       return walkIndirect(descriptor, chain);
     }
-    const RingFault fault = ChainBuilder::append(*memory_, descriptor.address, descriptor.length,
+    const RingFault fault = ChainBuilder::append(&space_, descriptor.address, descriptor.length,
                                                  (descriptor.flags & kDescWrite) != 0, chain);
     if (fault != RingFault::kNone) return fault;
     if (!(descriptor.flags & kDescNext)) return RingFault::kNone;
@@ -145,14 +197,14 @@ RingFault SplitRing::walk(uint16_t head, DescriptorChain* chain) {
 
 RingFault SplitRing::walkIndirect(const Descriptor& table, DescriptorChain* chain) {
   const uint8_t* base = nullptr;
-  const RingFault bad = builder_.openTable(*memory_, table.address, table.length, size_, &base);
+  const RingFault bad = builder_.openTable(&space_, table.address, table.length, size_, &base);
   if (bad != RingFault::kNone) return bad;
   const uint32_t entries = table.length / kDescBytes;
   uint32_t index = 0;
   for (uint32_t steps = 0; steps < entries; steps++) {
     const Descriptor descriptor = readDescriptor(base + index * kDescBytes);
     if (descriptor.flags & kDescIndirect) return RingFault::kIndirectNested;
-    const RingFault fault = ChainBuilder::append(*memory_, descriptor.address, descriptor.length,
+    const RingFault fault = ChainBuilder::append(&space_, descriptor.address, descriptor.length,
                                                  (descriptor.flags & kDescWrite) != 0, chain);
     if (fault != RingFault::kNone) return fault;
     if (!(descriptor.flags & kDescNext)) return RingFault::kNone;
@@ -162,14 +214,17 @@ RingFault SplitRing::walkIndirect(const Descriptor& table, DescriptorChain* chai
   return RingFault::kChainLength;
 }
 
-void SplitRing::release(uint16_t head) {
-  DescriptorChain& chain = chains_[head];
+void SplitRing::unmark(uint16_t head) {
   uint32_t index = head;
-  for (uint32_t i = 0; i < chain.directDescriptors; i++) {
+  for (uint32_t i = 0; i < chains_[head].directDescriptors; i++) {
     descriptorInFlight_[index] = 0;
     index = nextSnapshot_[index];
   }
-  inFlight_.leave(&chain);
+}
+
+void SplitRing::release(uint16_t head) {
+  unmark(head);
+  inFlight_.leave(&chains_[head]);
 }
 
 void SplitRing::addUsed(uint16_t head, uint32_t writtenBytes) {
@@ -177,8 +232,8 @@ void SplitRing::addUsed(uint16_t head, uint32_t writtenBytes) {
   writeOnce<uint32_t>(element, head);
   writeOnce<uint32_t>(element + 4, writtenBytes);
   if (log_.active()) {
-    log_.markChain(chains_[head], *memory_);
-    log_.markUsed(static_cast<uint64_t>(element - used_), kUsedEntryBytes);
+    log_.markChain(chains_[head], *memory());
+    markUsed(static_cast<uint64_t>(element - used_), kUsedEntryBytes);
   }
   usedIndex_++;
   inflight_.ended(head);
@@ -189,14 +244,14 @@ void SplitRing::publish() {
   // Release: elements and data are visible before the index (§2.7.8.2).
   storeRelease16(used_ + kIdxOffset, usedIndex_);
   publishedUsed_ = usedIndex_;
-  log_.markUsed(kIdxOffset, sizeof(uint16_t));
+  markUsed(kIdxOffset, sizeof(uint16_t));
   inflight_.published(usedIndex_);
 }
 
 void SplitRing::logInFlight() const {
   if (!log_.active()) return;
   for (const DescriptorChain& chain : chains_) {
-    if (chain.inFlight) log_.markChain(chain, *memory_);
+    if (chain.inFlight) log_.markChain(chain, *memory());
   }
 }
 
@@ -220,7 +275,7 @@ bool SplitRing::needsCall() {
 bool SplitRing::enableNotification() {
   const uint64_t at = eventIdx_ ? kRingOffset + uint64_t{size_} * kUsedEntryBytes : 0;
   writeOnce<uint16_t>(used_ + at, eventIdx_ ? nextAvail_ : 0);
-  log_.markUsed(at, sizeof(uint16_t));
+  markUsed(at, sizeof(uint16_t));
   kicksWanted_ = true;
   // Then look again: the driver may have added a chain before it saw our wish (§2.7.13.4.1).
   fullFence();
@@ -232,7 +287,7 @@ void SplitRing::disableNotification() {
   if (eventIdx_ || !kicksWanted_) return;
   kicksWanted_ = false;
   writeOnce<uint16_t>(used_, kUsedNoNotify);
-  log_.markUsed(0, sizeof(uint16_t));
+  markUsed(0, sizeof(uint16_t));
 }
 
 }  // namespace vhost

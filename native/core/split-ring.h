@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "address-space.h"
 #include "chain-builder.h"
 #include "descriptor-chain.h"
 #include "guest-memory.h"
@@ -19,15 +20,25 @@ namespace vhost {
 
 class SplitRing {
  public:
-  // -EINVAL for a bad size or alignment, -EFAULT when a part is outside memory.
+  // -EINVAL for a bad size or alignment, -EFAULT when a part is outside memory. Behind an IOMMU a
+  // ring starts unmapped when its own addresses are not translated yet.
   int start(std::shared_ptr<GuestMemory> memory, uint32_t size, const RingAddresses& addresses,
-            uint16_t availBase, bool eventIdx);
+            uint16_t availBase, bool eventIdx, Addressing addressing = {});
   // Records requests in the area from here on, and takes up what a former back-end left in it:
   // where the ring goes on then follows from that and not from availBase. After start(); -errno as
-  // SplitInflight::start.
+  // SplitInflight::start. While the ring is not mapped nothing is known of it, and the area waits.
   int track(std::shared_ptr<InflightArea> area, uint32_t queue);
   // Re-resolves the addresses in another memory; false when the ring is no longer inside.
   bool move(std::shared_ptr<GuestMemory> memory);
+
+  // Behind an IOMMU. map(): kTranslationMissing while a part of the ring has no translation.
+  // Between unmap() and a successful map() nothing but these, move() and what only reads private
+  // state is called.
+  bool mapped() const { return descriptors_ != nullptr; }
+  RingFault map();
+  void unmap() { descriptors_ = nullptr; }
+  bool overlaps(const IoRange& range) const;
+  AddressSpace& space() { return space_; }
 
   // Chains the driver has made available and we have not popped, leftovers included. kAvailIndex
   // fault: more than size.
@@ -66,8 +77,8 @@ class SplitRing {
   // For a ring that ends with chains in flight: they may be written, and will never be used.
   void logInFlight() const;
 
-  bool poisoned() const { return memory_->poisoned() || inflight_.poisoned() || log_.lost(); }
-  const std::shared_ptr<GuestMemory>& memory() const { return memory_; }
+  bool poisoned() const { return memory()->poisoned() || inflight_.poisoned() || log_.lost(); }
+  const std::shared_ptr<GuestMemory>& memory() const { return space_.memory(); }
   uint32_t size() const { return size_; }
   uint16_t nextAvail() const { return nextAvail_; }
 
@@ -79,21 +90,30 @@ class SplitRing {
     uint16_t next;
   };
 
-  int resolve(const GuestMemory& memory);
+  uint64_t descriptorBytes() const;
+  uint64_t availBytes() const;
+  uint64_t usedBytes() const;
+  RingFault resolve(AddressSpace* space);
+  void begin();
   static Descriptor readDescriptor(const uint8_t* at);
   RingFault walk(uint16_t head, DescriptorChain* chain);
   RingFault walkIndirect(const Descriptor& table, DescriptorChain* chain);
+  void unmark(uint16_t head);
   void release(uint16_t head);
+  void markUsed(uint64_t offset, uint64_t bytes) const {
+    log_.markUsed(space_, used_, offset, bytes);
+  }
 
   RingLog log_;
-  std::shared_ptr<GuestMemory> memory_;
+  AddressSpace space_;
   RingAddresses addresses_{};
-  uint8_t* descriptors_ = nullptr;
+  uint8_t* descriptors_ = nullptr;  // nullptr: the ring is not mapped
   uint8_t* avail_ = nullptr;
   uint8_t* used_ = nullptr;
   uint32_t size_ = 0;
   bool eventIdx_ = false;
   bool kicksWanted_ = true;
+  bool begun_ = false;
   bool everLooked_ = false;
   uint16_t nextAvail_ = 0;
   uint16_t usedIndex_ = 0;      // next used element we write
@@ -101,6 +121,8 @@ class SplitRing {
   uint16_t lookedUsed_ = 0;     // used index at the last needsCall()
   InFlightTotals inFlight_;
   SplitInflight inflight_;
+  std::shared_ptr<InflightArea> untracked_;  // until the ring is mapped
+  uint32_t untrackedQueue_ = 0;
   std::vector<DescriptorChain> chains_;      // by head index
   std::vector<uint8_t> descriptorInFlight_;  // by descriptor index
   std::vector<uint16_t> nextSnapshot_;       // by descriptor index: the chain as we walked it

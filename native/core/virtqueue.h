@@ -20,6 +20,7 @@ struct VirtqueueStart {
   RingAddresses addresses;
   uint32_t base;  // as SET_VRING_BASE has it for this kind
   bool eventIdx;
+  Addressing addressing = {};
 };
 
 class Virtqueue {
@@ -43,14 +44,15 @@ class Virtqueue {
     if (with.packed) {
       auto& packed = ring_.emplace<PackedRing>();
       packed.setLog(std::move(log));
-      return packed.start(std::move(memory), with.size, with.addresses, with.base, with.eventIdx);
+      return packed.start(std::move(memory), with.size, with.addresses, with.base, with.eventIdx,
+                          with.addressing);
     }
     // vhost-user: SET_VRING_BASE, bits 16-31 are zero for a split ring.
     if (with.base > UINT16_MAX) return -EINVAL;
     auto& split = ring_.emplace<SplitRing>();
     split.setLog(std::move(log));
     return split.start(std::move(memory), with.size, with.addresses,
-                       static_cast<uint16_t>(with.base), with.eventIdx);
+                       static_cast<uint16_t>(with.base), with.eventIdx, with.addressing);
   }
   // As SplitRing::track.
   int track(std::shared_ptr<InflightArea> area, uint32_t queue) {
@@ -58,6 +60,23 @@ class Virtqueue {
   }
   bool move(std::shared_ptr<GuestMemory> memory) {
     return on([&](auto& ring) { return ring.move(std::move(memory)); });
+  }
+
+  // As SplitRing.
+  bool mapped() const {
+    return on([](const auto& ring) { return ring.mapped(); });
+  }
+  RingFault map() {
+    return on([](auto& ring) { return ring.map(); });
+  }
+  void unmap() {
+    on([](auto& ring) { ring.unmap(); });
+  }
+  bool overlaps(const IoRange& range) const {
+    return on([&](const auto& ring) { return ring.overlaps(range); });
+  }
+  AddressSpace& space() {
+    return on([](auto& ring) -> AddressSpace& { return ring.space(); });
   }
 
   RingFault available(uint32_t* count) {

@@ -20,6 +20,11 @@ class Vring {
   bool everEnabled = false;
   bool draining = false;   // pop nothing new
   bool suspended = false;  // nor show the driver anything more
+  // An I/O address has no translation: asked for, and nothing is popped until it comes.
+  bool awaiting = false;
+  MissingTranslation missing;
+  // The ring's own translation was taken back: it is unmapped once nothing is in flight.
+  bool leaving = false;
   RingFault fault = RingFault::kNone;
   bool inbandKicks = false;  // kicks come as messages: without descriptor nothing is polled
   bool inbandCalls = false;  // without descriptor calls leave as messages
@@ -31,7 +36,8 @@ class Vring {
   uint64_t calls = 0;
 
   bool popping() const {
-    return fault == RingFault::kNone && (draining ? popsLeftovers() : enabled);
+    if (fault != RingFault::kNone || awaiting || leaving) return false;
+    return draining ? popsLeftovers() : enabled;
   }
   // What a former back-end left behind is drained with the rest.
   bool popsLeftovers() const { return everEnabled && !suspended && ring.leftoverCount() > 0; }

@@ -23,6 +23,8 @@ export interface BlkFlags {
   readonly 'block-size'?: number | undefined;
   readonly cache: string;
   readonly 'image-lock': string;
+  readonly iommu: boolean;
+  readonly postcopy: boolean;
   readonly workers: number;
   readonly aio: 'io_uring' | 'threads';
   readonly 'poll-us': number;
@@ -86,6 +88,8 @@ function parseOptions(flags: BlkFlags): BlkOptions {
     serial: flags.serial,
     cache: flags.cache,
     imageLock: flags['image-lock'],
+    iommu: flags.iommu,
+    postcopy: flags.postcopy,
     ...(create === undefined ? {} : { create }),
     ...(flags['block-size'] === undefined ? {} : { blockSize: flags['block-size'] }),
   });

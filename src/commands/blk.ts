@@ -67,6 +67,12 @@ export default class Blk extends BaseCommand {
       default: 'open',
       description: 'when to lock the image: running is for live migration',
     }),
+    iommu: Flags.boolean({
+      description: "offer VIRTIO_F_ACCESS_PLATFORM: requests pass the virtual machine's IOMMU",
+    }),
+    postcopy: Flags.boolean({
+      description: 'take part in postcopy migration; the front-end then may fill our memory',
+    }),
     ...WORKER_FLAGS,
     ...LOG_FLAGS,
     ...INFORMATION_FLAGS,

@@ -67,6 +67,9 @@ export const EVENT_KICK_LOST = 2;
 /** EVENT_QUEUE holds the token of a descriptor of the device's, EVENT_DETAIL 1 when it hung up. */
 export const EVENT_READABLE = 3;
 export const EVENT_CALL = 4;
+/** An I/O address has no translation, or one that forbids the access; detail: the permission. */
+export const EVENT_MISSING = 5;
+export const EVENT_NO_PERMISSION = 6;
 
 // What turn() returns.
 export const TURN_COUNT_MASK = 0x3ff;
@@ -99,6 +102,8 @@ export const RING_FAULTS: readonly string[] = [
   'the device failed',
   'buffer id out of range',
   'an available descriptor was taken back',
+  'an I/O address without the permission for the access',
+  'the inflight area makes no sense',
 ];
 export const RING_FAULT_MEMORY_LOST = 12;
 

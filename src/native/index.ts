@@ -23,6 +23,10 @@ export const WRITABLE = 2;
 export const FD_KINDS = ['other', 'eventfd', 'regular', 'socket', 'pipe', 'block device'] as const;
 export type FdKind = (typeof FD_KINDS)[number];
 
+/** Bits of the addressing of a vring: I/O addresses; guest addresses instead of the front-end's. */
+export const ADDRESSING_IO = 1;
+export const ADDRESSING_GUEST = 2;
+
 /** Readiness of a descriptor on this thread's event loop; close it before the descriptor. */
 export interface Watcher {
   watch(events: number): number;
@@ -47,6 +51,7 @@ export interface DataPlane {
     memory: MemoryId,
     inflight: InflightId,
     packed: boolean,
+    addressing: number,
   ): number;
   enableVring(queue: number, enabled: boolean): void;
   setInband(queue: number, kicks: boolean, calls: boolean): void;
@@ -60,6 +65,9 @@ export interface DataPlane {
   setUsedLog(queue: number, on: boolean, address: bigint): void;
   hold(held: boolean): void;
   changeMemory(memory: MemoryId): number;
+  changeTranslations(memory: MemoryId, first: bigint, last: bigint): void;
+  translationsSettled(): boolean;
+  missingAddress(queue: number): bigint;
   copyOut(chain: number, offset: number, to: Uint8Array, at: number, bytes: number): number;
   copyIn(chain: number, offset: number, from: Uint8Array, at: number, bytes: number): number;
   /** For commands with FLAG_ARENA. */
@@ -89,6 +97,19 @@ interface Addon {
     sizeBytes: bigint,
     mmapOffset: bigint,
   ): number;
+  memoryWithTranslation(
+    memory: MemoryId,
+    iova: bigint,
+    sizeBytes: bigint,
+    target: bigint,
+    permissions: number,
+    targetIsGuest: boolean,
+  ): number;
+  memoryWithoutTranslations(memory: MemoryId, first: bigint, last: bigint): MemoryId;
+  memoryHostAddress(memory: MemoryId, guestAddress: bigint): bigint;
+  userfaultCreate(): number;
+  userfaultRegister(fd: number, memory: MemoryId): number;
+  userfaultUnregister(fd: number, memory: MemoryId): void;
   memoryRelease(memory: MemoryId): void;
   memoryRegionCount(memory: MemoryId): number;
   memoryHoldsUser(memory: MemoryId, userAddress: bigint, bytes: bigint): boolean;

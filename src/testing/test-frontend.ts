@@ -1,6 +1,7 @@
 // A front-end for tests: negotiates as QEMU does, shares memory, sets up rings, waits for calls.
 
 import {
+  type AddressKind,
   createRingDriver,
   DriverRing,
   PackedDriverRing,
@@ -13,6 +14,8 @@ import {
   hasFeature,
   VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_PACKED,
 } from '../core/protocol/index.js';
@@ -32,6 +35,8 @@ export interface TestFrontendOptions {
   readonly memoryBytes?: number;
   /** A file of memoryBytes to share instead of a new memfd. */
   readonly memoryFd?: number;
+  /** Only with 'guest' is GPA_ADDRESSES taken, only with 'io' ACCESS_PLATFORM. */
+  readonly addresses?: AddressKind;
   /** Feature bits not to take. */
   readonly withoutFeatures?: bigint;
   readonly withoutProtocolFeatures?: bigint;
@@ -121,6 +126,7 @@ export class TestFrontend {
     this.memory = new SharedMemory({
       sizeBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
       ...(options.memoryFd === undefined ? {} : { fd: options.memoryFd }),
+      ...(options.addresses === undefined ? {} : { addresses: options.addresses }),
     });
   }
 
@@ -137,12 +143,15 @@ export class TestFrontend {
     const { frontend } = this;
     const offered = await frontend.getFeatures();
     const protocol = await frontend.getProtocolFeatures();
-    await frontend.setProtocolFeatures(protocol & ~(this.#options.withoutProtocolFeatures ?? 0n));
+    const { addresses } = this.memory;
+    const noGuest = addresses === 'guest' ? 0n : VHOST_USER_PROTOCOL_F_GPA_ADDRESSES;
+    const noIo = addresses === 'io' ? 0n : VIRTIO_F_ACCESS_PLATFORM;
+    const { withoutProtocolFeatures = 0n, withoutFeatures = 0n } = this.#options;
+    await frontend.setProtocolFeatures(protocol & ~withoutProtocolFeatures & ~noGuest);
     await frontend.setOwner();
     const kind = this.#options.packed ? 0n : VIRTIO_F_RING_PACKED;
     // No front-end logs before it migrates.
-    const without = (this.#options.withoutFeatures ?? 0n) | VHOST_F_LOG_ALL | kind;
-    this.features = offered & ~without;
+    this.features = offered & ~(withoutFeatures | VHOST_F_LOG_ALL | kind | noIo);
     await frontend.setFeatures(this.features);
     await frontend.setMemTable([this.memory.region], [this.memory.fd]);
   }

@@ -18,6 +18,7 @@ import type { VhostUserFrontend } from '../../src/core/frontend/index.js';
 import {
   encodeRequest,
   frontendRequestById,
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VhostUserError,
 } from '../../src/core/protocol/index.js';
 import {
@@ -377,7 +378,9 @@ export async function reach(
   const frontend = scene.connect(options);
   if (stage === 'acked') {
     const offered = await frontend.frontend.getProtocolFeatures();
-    await frontend.frontend.setProtocolFeatures(offered);
+    // Rings are given by the front-end's own addresses.
+    const taken = offered & ~VHOST_USER_PROTOCOL_F_GPA_ADDRESSES;
+    await frontend.frontend.setProtocolFeatures(taken);
   } else if (stage !== 'connected') {
     await frontend.negotiate();
   }

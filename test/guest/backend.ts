@@ -26,6 +26,7 @@ export interface BackendOptions {
   readonly logLevel?: string;
   /** The front-end listens, vhost-ts connects. */
   readonly client?: boolean;
+  readonly iommu?: boolean;
 }
 
 const READY_LIMIT_MS = 15_000;
@@ -61,6 +62,7 @@ function vhostTsCommand(options: BackendOptions): [string, string[]] {
   const switches = [
     ...(options.readOnly ? ['--read-only'] : []),
     ...(options.client ? ['--client'] : []),
+    ...(options.iommu ? ['--iommu'] : []),
   ];
   return ['env', plainNode(bin, ['blk', ...given, ...switches])];
 }

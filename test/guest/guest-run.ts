@@ -22,6 +22,7 @@ export interface GuestRunOptions {
   readonly reboots?: number;
   /** Stops the daemon (SIGSTOP) for so long in the middle of the guest's writes. */
   readonly pauseMs?: number;
+  readonly iommu?: boolean;
   readonly onLine?: (line: GuestLine) => void;
   /** Told once, before the first line: what runs the guest. */
   readonly onStart?: (title: string) => void;
@@ -47,7 +48,7 @@ const TAIL_LINES = 40;
 const PAUSE_AFTER_MS = 150;
 
 async function startMachine(options: GuestRunOptions): Promise<Machine> {
-  const { socketPath, numQueues, role, reboots = 0, machine } = options;
+  const { socketPath, numQueues, role, reboots = 0, machine, iommu = false } = options;
   const parameters = {
     vt_role: role,
     vt_boots: reboots,
@@ -59,9 +60,8 @@ async function startMachine(options: GuestRunOptions): Promise<Machine> {
   };
   if (machine === 'uml') return startUml({ socketPath, parameters });
   const accelerator = await chooseAccelerator();
-  const { packed = false } = options;
-  const listens = options.client ?? false;
-  return startQemu({ socketPath, numQueues, packed, listens, parameters, accelerator });
+  const { packed = false, client: listens = false } = options;
+  return startQemu({ socketPath, numQueues, packed, listens, parameters, accelerator, iommu });
 }
 
 async function pauseBackend(

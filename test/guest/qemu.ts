@@ -24,6 +24,8 @@ export interface QemuOptions {
   readonly monitorPath?: string;
   /** Wait on this socket for a guest that migrates here, instead of booting one. */
   readonly incomingPath?: string;
+  /** The disk behind an Intel IOMMU, which the guest programs for each request. */
+  readonly iommu?: boolean;
 }
 
 const MEMORY_MIB = 256;
@@ -38,12 +40,15 @@ export function kernelCommandLine(parameters: QemuOptions['parameters']): string
     .join(' ');
 }
 
-function diskArguments({ socketPath, listens, numQueues, packed }: QemuOptions): string[] {
+function diskArguments(options: QemuOptions): string[] {
+  const { socketPath, listens, numQueues, packed, iommu } = options;
   if (socketPath === undefined) return [];
   const rings = packed ? ',packed=on' : '';
+  const behind = iommu ? ',iommu_platform=on,ats=on,disable-legacy=on' : '';
   return [
+    ...(iommu ? ['-device', 'intel-iommu,caching-mode=on,device-iotlb=on'] : []),
     ...['-chardev', `socket,id=disk,path=${socketPath}${listens ? ',server=on' : ''}`],
-    ...['-device', `vhost-user-blk-pci,chardev=disk,num-queues=${numQueues}${rings}`],
+    ...['-device', `vhost-user-blk-pci,chardev=disk,num-queues=${numQueues}${rings}${behind}`],
   ];
 }
 
@@ -58,11 +63,22 @@ export function startQemu(options: QemuOptions): Machine {
   const kernel = findQemuKernel();
   if (kernel === undefined) throw new Error('no guest kernel: run "npm run setup"');
   // loglevel=4: errors reach the console, the kernel's chatter does not slow the guest down.
-  const append = `console=ttyS0 loglevel=4 mitigations=off ${kernelCommandLine(options.parameters)}`;
+  const { iommu = false } = options;
+  // Every buffer mapped before a request and unmapped, with an invalidation, at once behind it.
+  const strict = iommu ? 'intel_iommu=on iommu=nopt iommu.strict=1 ' : '';
+  const parameters = `${strict}${kernelCommandLine(options.parameters)}`;
+  const append = `console=ttyS0 loglevel=4 mitigations=off ${parameters}`;
   const child = spawnTracked(
     'qemu-system-x86_64',
     [
-      ...['-M', `q35,accel=${options.accelerator}`, '-cpu', 'max', '-m', `${MEMORY_MIB}M`],
+      ...[
+        '-M',
+        `q35,accel=${options.accelerator}${iommu ? ',kernel-irqchip=split' : ''}`,
+        '-cpu',
+        'max',
+        '-m',
+        `${MEMORY_MIB}M`,
+      ],
       // virtio_blk uses no more queues than the guest has processors.
       ...['-smp', `${options.numQueues}`, '-nodefaults', '-display', 'none', '-serial', 'stdio'],
       // Guest memory the back-end can map.

@@ -20,6 +20,8 @@ export interface Scenario {
   readonly serial: string;
   readonly pauseMs?: number;
   readonly packed?: boolean;
+  /** The disk behind the machine's IOMMU; QEMU only. */
+  readonly iommu?: boolean;
   /** Afterwards a second daemon serves the image read-only to a second guest. */
   readonly thenReadOnly?: boolean;
   /** The daemon connects, where machine and daemon can. */
@@ -75,14 +77,16 @@ export async function runScenario(scenario: Scenario): Promise<ScenarioOutcome> 
       reboots,
       pauseMs,
       packed = false,
+      iommu = false,
     } = scenario;
     const imagePath = join(dir, 'disk.img');
     const client = scenario.client === true && machine === 'qemu' && kind === 'vhost-ts';
-    const common = { kind, imagePath, numQueues, blockSizeBytes, serial, client };
+    const common = { kind, imagePath, numQueues, blockSizeBytes, serial, client, iommu };
     createSparseImage(imagePath);
+    const pause = pauseMs === undefined ? {} : { pauseMs };
     const writable = await serve(
       { ...common, socketPath: join(dir, 'rw.sock') },
-      { machine, role: 'disk', reboots, packed, ...(pauseMs === undefined ? {} : { pauseMs }) },
+      { machine, role: 'disk', reboots, packed, iommu, ...pause },
     );
     const problems = [...writable.problems, ...checkImage(imagePath, writable.outcome.facts)];
     if (!scenario.thenReadOnly || problems.length > 0) {
@@ -91,7 +95,7 @@ export async function runScenario(scenario: Scenario): Promise<ScenarioOutcome> 
     }
     const readOnly = await serve(
       { ...common, socketPath: join(dir, 'ro.sock'), readOnly: true },
-      { machine, role: 'readonly' },
+      { machine, role: 'readonly', iommu },
     );
     problems.push(...readOnly.problems.map((text) => `read-only: ${text}`));
     problems.push(...checkImage(imagePath, writable.outcome.facts));

@@ -9,6 +9,7 @@ import {
 } from '../../src/core/frontend/index.js';
 import {
   hasFeature,
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_PACKED,
@@ -63,7 +64,8 @@ export class LastingGuest {
     const frontend = VhostUserFrontend.connect(socket);
     this.frontend = frontend;
     const offered = await frontend.getFeatures();
-    await frontend.setProtocolFeatures(await frontend.getProtocolFeatures());
+    const protocol = await frontend.getProtocolFeatures();
+    await frontend.setProtocolFeatures(protocol & ~VHOST_USER_PROTOCOL_F_GPA_ADDRESSES);
     await frontend.setOwner();
     await frontend.setFeatures(offered & ~NOT_TAKEN & ~(this.#options.withoutFeatures ?? 0n));
     const { queues, queueSize } = this.#options;

@@ -20,6 +20,7 @@ import {
   payloadCodec,
   type RequestRow,
   VHOST_USER_F_PROTOCOL_FEATURES,
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VhostUserError,
   VIRTIO_F_RING_EVENT_IDX,
@@ -199,7 +200,9 @@ export class SessionRig {
   async negotiate(features = this.session.offeredFeatures): Promise<void> {
     await this.ask('GET_FEATURES', undefined);
     const protocol = (await this.ask('GET_PROTOCOL_FEATURES', undefined)) as bigint;
-    this.send('SET_PROTOCOL_FEATURES', protocol | VHOST_USER_PROTOCOL_F_REPLY_ACK);
+    // Tests give ring addresses as the front-end's own.
+    const taken = protocol & ~VHOST_USER_PROTOCOL_F_GPA_ADDRESSES;
+    this.send('SET_PROTOCOL_FEATURES', taken | VHOST_USER_PROTOCOL_F_REPLY_ACK);
     const answer = await this.ask('SET_FEATURES', features | VHOST_USER_F_PROTOCOL_FEATURES);
     if (answer !== 0n) {
       throw new Error(`features refused: ${answer}`);

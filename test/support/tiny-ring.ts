@@ -72,6 +72,7 @@ export class TinyRing {
       errFd: native.fdDuplicate(this.errFd),
       memory: memory.id,
       packed: false,
+      addressing: 0,
       inbandKicks: false,
       inbandCalls: false,
       ...values,

@@ -56,6 +56,7 @@ export class Daemon {
         queueBroken: (queue, fault) => this.#session?.queueBroken(queue, fault),
         kickLost: (queue) => log.warn({ queue }, 'the kick descriptor hung up'),
         inbandCall: (queue) => this.#session?.inbandCall(queue),
+        translationFault: (fault) => this.#session?.translations.fault(fault),
         handlerFailed: (error) => log.error({ error }, 'the device failed, its queues are stopped'),
         workerFailed: (error) => this.#fail(error),
       },

@@ -7,10 +7,20 @@ import type { MemoryRegion } from '../protocol/index.js';
 const DEFAULT_GUEST_BASE = 0x4000_0000n;
 const DEFAULT_USER_BASE = 0x7f00_0000_0000n;
 
+/**
+ * How rings and buffers are told to the back-end: rings by the front-end's addresses and buffers by
+ * the guest's, both by the guest's (GPA_ADDRESSES), or both by I/O addresses (ACCESS_PLATFORM).
+ */
+export type AddressKind = 'user' | 'guest' | 'io';
+
+/** Far from the others, so that an address of the wrong kind leads nowhere. */
+const IO_BASE = 0x1_0000_0000_0000n;
+
 export interface SharedMemoryOptions {
   readonly sizeBytes: number;
   readonly guestBase?: bigint;
   readonly userBase?: bigint;
+  readonly addresses?: AddressKind;
   /** A file to share instead of a new memfd; from here on owned by the SharedMemory. */
   readonly fd?: number;
 }
@@ -20,15 +30,17 @@ export class SharedMemory {
   readonly sizeBytes: number;
   readonly guestBase: bigint;
   readonly userBase: bigint;
+  readonly addresses: AddressKind;
   readonly buffer: ArrayBuffer;
   readonly bytes: Uint8Array;
   readonly view: DataView;
   #next = 0;
 
-  constructor({ sizeBytes, guestBase, userBase, fd }: SharedMemoryOptions) {
+  constructor({ sizeBytes, guestBase, userBase, addresses, fd }: SharedMemoryOptions) {
     this.sizeBytes = sizeBytes;
     this.guestBase = guestBase ?? DEFAULT_GUEST_BASE;
     this.userBase = userBase ?? DEFAULT_USER_BASE;
+    this.addresses = addresses ?? 'user';
     this.fd = fd ?? check('memfd_create', native.memfdCreate('vhost-ts-guest', sizeBytes));
     const mapped = native.mapShared(this.fd, 0, sizeBytes);
     if (typeof mapped === 'number') {
@@ -51,12 +63,20 @@ export class SharedMemory {
     };
   }
 
+  /** As a descriptor names a buffer. */
   guestAddress(offset: number): bigint {
-    return this.guestBase + BigInt(offset);
+    return (this.addresses === 'io' ? IO_BASE : this.guestBase) + BigInt(offset);
   }
 
+  /** As SET_VRING_ADDR names a ring. */
   userAddress(offset: number): bigint {
-    return this.userBase + BigInt(offset);
+    return this.addresses === 'user' ? this.userBase + BigInt(offset) : this.guestAddress(offset);
+  }
+
+  /** Where in the memory an I/O address leads; undefined: nowhere. */
+  offsetOfIo(iova: bigint): number | undefined {
+    const offset = iova - IO_BASE;
+    return offset >= 0n && offset < BigInt(this.sizeBytes) ? Number(offset) : undefined;
   }
 
   /** Offset of fresh bytes; there is no free(), only reset(). */

@@ -10,6 +10,17 @@ export interface RegionDescription {
   readonly mmapOffsetBytes: bigint;
 }
 
+/** What an I/O address leads to, and what may be done there. */
+export interface Translation {
+  readonly iova: bigint;
+  readonly sizeBytes: bigint;
+  readonly target: bigint;
+  /** IOTLB_PERM_READ, IOTLB_PERM_WRITE or both. */
+  readonly permissions: number;
+  /** The target is a guest address, not the front-end's own. */
+  readonly targetIsGuest: boolean;
+}
+
 export class GuestMemory {
   readonly id: MemoryId;
 
@@ -42,6 +53,22 @@ export class GuestMemory {
     const { guestAddress, userAddress, sizeBytes, mmapOffsetBytes } = region;
     const id = native.memoryWithout(this.id, guestAddress, userAddress, sizeBytes, mmapOffsetBytes);
     return new GuestMemory(check('remove memory region', id));
+  }
+
+  /** A new memory that knows one translation more, in place of those it overlaps; undefined when it
+   *  is known already. Throws SystemError: EINVAL (empty, or it wraps), EFAULT (leads outside). */
+  withTranslation(translation: Translation): GuestMemory | undefined {
+    const { iova, sizeBytes, target, permissions, targetIsGuest } = translation;
+    const id = check(
+      'I/O address translation',
+      native.memoryWithTranslation(this.id, iova, sizeBytes, target, permissions, targetIsGuest),
+    );
+    return id === 0 ? undefined : new GuestMemory(id);
+  }
+
+  /** A new memory without translations of [first, last]. */
+  withoutTranslations(first: bigint, last: bigint): GuestMemory {
+    return new GuestMemory(native.memoryWithoutTranslations(this.id, first, last));
   }
 
   /** All regions, or none: what was mapped before a failure is unmapped again. */

@@ -55,6 +55,8 @@ export const VHOST_USER_ERRORS = {
   MEMORY_SLOTS: refuses('no memory slot is free'),
   MEMORY_MAP: refuses('a shared area can not be mapped'),
   MEMORY_LOST: closes('the front-end took away memory that is in use'),
+  TRANSLATION: refuses('a translation of I/O addresses is empty, wraps or leads outside memory'),
+  POSTCOPY: closes('memory can not be made ready for postcopy'),
   LOG_AREA: refuses('the dirty log area is invalid'),
   INFLIGHT_AREA: refuses('the inflight area is invalid'),
 

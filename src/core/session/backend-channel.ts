@@ -33,6 +33,8 @@ export interface BackendRequestOptions {
   readonly protocolFeatures: bigint;
   /** Borrowed: sent before `request` returns. */
   readonly fds?: readonly number[];
+  /** False: the answer is of no use, so none is asked for where the protocol lets us choose. */
+  readonly acknowledged?: boolean;
 }
 
 interface Outstanding {
@@ -69,10 +71,11 @@ export class BackendChannel {
   async request<N extends BackendRequestName>(
     name: N,
     payload: BackendPayloadOf<N>,
-    { protocolFeatures, fds = [] }: BackendRequestOptions,
+    { protocolFeatures, fds = [], acknowledged = true }: BackendRequestOptions,
   ): Promise<number | undefined> {
     const row = backendRequest(name) as unknown as RequestRow;
-    const needReply = hasFeature(protocolFeatures, VHOST_USER_PROTOCOL_F_REPLY_ACK);
+    const hasAck = hasFeature(protocolFeatures, VHOST_USER_PROTOCOL_F_REPLY_ACK);
+    const needReply = acknowledged && hasAck;
     const replyDue = needReply || row.reply.when === 'always';
     if (this.closed) {
       throw new VhostUserError('CHANNEL_LOST', name);

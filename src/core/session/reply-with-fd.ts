@@ -1,7 +1,18 @@
-// A reply that carries a descriptor: what a handler returns instead of the bare payload.
+// Replies that are more than the payload the table of requests says: what a handler returns then.
 
 import { native } from '../../native/index.js';
 
+/** A whole message, sent whether or not a reply is due: postcopy answers region requests by other
+ *  rules than the table's. */
+export class ReplyInstead {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
+/** The payload and a descriptor. */
 export class ReplyWithFd<P> {
   readonly payload: P;
   readonly #fd: number;

@@ -18,6 +18,7 @@ import {
   type FrontendMessage,
   frontendRequestById,
   hasFeature,
+  type IotlbMessage,
   type MessageHeader,
   NACK,
   payloadCodec,
@@ -28,9 +29,11 @@ import {
   VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VhostUserError,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_PACKED,
 } from '../protocol/index.js';
+import type { IoRange } from '../worker/commands.js';
 import { codeOfFault, RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import { BackendChannel } from './backend-channel.js';
@@ -38,8 +41,10 @@ import type { BackendAsker } from './backend-requests.js';
 import { DirtyLog } from './dirty-log.js';
 import { HANDLERS } from './handlers/index.js';
 import { InbandCalls } from './inband-calls.js';
-import { ReplyWithFd } from './reply-with-fd.js';
+import { Postcopy } from './postcopy.js';
+import { ReplyInstead, ReplyWithFd } from './reply-with-fd.js';
 import type { StateTransfer } from './state-transfer.js';
+import { addressingOf, Translations } from './translations.js';
 import { firstBase, Vring } from './vring.js';
 import { withLimit } from './with-limit.js';
 
@@ -84,6 +89,8 @@ export class Session implements BackendAsker {
   #backendChannel: BackendChannel | undefined;
   readonly #channelReplyTimeoutMs: number | undefined;
   readonly #inbandCalls: InbandCalls;
+  readonly translations: Translations;
+  readonly postcopy = new Postcopy();
   /** Config space changed while nothing might be sent. */
   #configChangeDue = false;
   readonly #drainTimeoutMs: number;
@@ -100,6 +107,7 @@ export class Session implements BackendAsker {
     this.pool = pool;
     this.log = log;
     this.dirtyLog = new DirtyLog(pool);
+    this.translations = new Translations(log, (message) => this.#tellOfTranslation(message));
     this.vrings = Array.from({ length: device.numQueues() }, (_, index) => new Vring(index));
     this.#drainTimeoutMs = drainTimeoutMs ?? DRAIN_TIMEOUT_MS;
     this.#channelReplyTimeoutMs = options.channelReplyTimeoutMs;
@@ -118,6 +126,11 @@ export class Session implements BackendAsker {
   /** True when the rings are packed: sizes, addresses and bases follow other rules. */
   get packed(): boolean {
     return hasFeature(this.ackedFeatures, VIRTIO_F_RING_PACKED);
+  }
+
+  /** True when rings and buffers are given by I/O addresses. */
+  get translates(): boolean {
+    return hasFeature(this.ackedFeatures, VIRTIO_F_ACCESS_PLATFORM);
   }
 
   /** Serves until the connection ends; never rejects. Afterwards nothing of the session is left. */
@@ -177,6 +190,7 @@ export class Session implements BackendAsker {
         ? {}
         : { replyTimeoutMs: this.#channelReplyTimeoutMs }),
     });
+    this.translations.channelOpened();
     this.device.backendChannelOpened?.();
     // A call that went the old way may never have been seen.
     for (const vring of this.vrings) {
@@ -238,6 +252,7 @@ export class Session implements BackendAsker {
         inflight: this.#inflight?.id ?? NO_INFLIGHT,
         eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
         packed: this.packed,
+        addressing: addressingOf(this.ackedFeatures, this.protocolFeatures),
         inband: this.inband,
         pool: this.pool,
       });
@@ -267,16 +282,17 @@ export class Session implements BackendAsker {
 
   /** Drains (or suspends) and stops, within the limit; the base to go on from. */
   async stopVring(vring: Vring, suspend = false): Promise<number> {
-    const stopped = this.#stop(vring, suspend);
-    this.#draining.add(stopped);
-    const settled = () => this.#draining.delete(stopped);
-    stopped.then(settled, settled);
-    const base = await withLimit(
-      stopped,
-      this.#drainTimeoutMs,
-      () => new VhostUserError('DRAIN_TIMEOUT'),
-    );
+    this.translations.forget(vring.index);
+    const base = await this.#drain(this.#stop(vring, suspend));
     return base ?? firstBase(this.packed);
+  }
+
+  /** Waits for requests in flight, within the limit; what is left then is waited for at the end. */
+  async #drain<T>(work: Promise<T>): Promise<T> {
+    this.#draining.add(work);
+    const settled = () => this.#draining.delete(work);
+    work.then(settled, settled);
+    return await withLimit(work, this.#drainTimeoutMs, () => new VhostUserError('DRAIN_TIMEOUT'));
   }
 
   async #stop(vring: Vring, suspend: boolean): Promise<number | undefined> {
@@ -312,6 +328,32 @@ export class Session implements BackendAsker {
     }
   }
 
+  /** The same memory under other translations, changed in `range`. */
+  async changeTranslations(next: GuestMemory, range: IoRange): Promise<void> {
+    const former = this.memory;
+    this.memory = next;
+    this.translations.changed(range);
+    const changed = this.#suspended
+      ? Promise.resolve()
+      : this.pool.changeTranslations(next.id, range);
+    // Not before the workers have it: the number they are told must still be there.
+    await this.#drain(changed.finally(() => former.release()));
+  }
+
+  /** Without a channel the ring waits until there is one. */
+  #tellOfTranslation(message: IotlbMessage): void {
+    const { protocolFeatures } = this;
+    const options = { protocolFeatures, acknowledged: false };
+    this.#backendChannel
+      ?.request('IOTLB_MSG', message, options)
+      .catch((error: unknown) => this.#peerFault({}, `miss not delivered: ${error}`));
+  }
+
+  async forgetTranslations(): Promise<void> {
+    const all = { first: 0n, last: (1n << 64n) - 1n };
+    await this.changeTranslations(this.memory.withoutTranslations(all.first, all.last), all);
+  }
+
   #callByMessage(vring: Vring): void {
     if (this.inband && vring.started && !vring.hasCall) {
       this.#inbandCalls.call(vring.index);
@@ -324,6 +366,11 @@ export class Session implements BackendAsker {
     try {
       if (header.isReply) {
         throw new VhostUserError('HEADER_FLAGS', 'a reply where a request was due');
+      }
+      if (this.postcopy.isAck(message)) {
+        // Whatever its flags say, it is an answer itself and has none.
+        await this.changeMemory(this.postcopy.acknowledged());
+        return;
       }
       const decoded = decodeFrontendMessage({
         header,
@@ -339,7 +386,9 @@ export class Session implements BackendAsker {
       }
       // Before the answer: a front-end that has it may count on what it gave being closed.
       fds.close();
-      if (replyIsDue(row as RequestRow, header.needReply, this.protocolFeatures)) {
+      if (reply instanceof ReplyInstead) {
+        this.connection.send(reply.bytes);
+      } else if (replyIsDue(row as RequestRow, header.needReply, this.protocolFeatures)) {
         this.#reply(row as RequestRow, reply);
       }
     } catch (error) {
@@ -413,6 +462,8 @@ export class Session implements BackendAsker {
     clearTimeout(this.#handshakeTimer);
     this.connection.close();
     this.#backendChannel?.close();
+    // A worker that waits for a page nobody will bring could not stop.
+    this.postcopy.end(this.memory);
     await this.stopAllVrings().catch((error: unknown) => this.#logEnd(error));
     // Memory and device stay until the last request that uses them has come back.
     await Promise.allSettled(this.#draining);

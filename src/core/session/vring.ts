@@ -11,6 +11,8 @@ export interface VringContext {
   readonly inflight?: InflightId;
   readonly eventIdx: boolean;
   readonly packed: boolean;
+  /** ADDRESSING_IO, ADDRESSING_GUEST. */
+  readonly addressing: number;
   /** vhost-user: INBAND_NOTIFICATIONS is negotiated. */
   readonly inband: boolean;
   readonly pool: WorkerPool;
@@ -150,7 +152,7 @@ export class Vring {
 
   /** Hands the vring to its worker. Throws VhostUserError when the worker can't run it. */
   async start(context: VringContext): Promise<void> {
-    const { memory, inflight = NO_INFLIGHT, eventIdx, packed, inband, pool } = context;
+    const { memory, inflight = NO_INFLIGHT, eventIdx, packed, addressing, inband, pool } = context;
     const { addresses } = this;
     if (!this.ready || addresses === undefined) {
       return;
@@ -175,6 +177,7 @@ export class Vring {
       memory,
       inflight,
       packed,
+      addressing,
       inbandKicks: this.#kickInband,
       inbandCalls: inband,
       usedLogAddress: this.usedLogAddress,

@@ -58,6 +58,9 @@ const CODES: readonly (QueueErrorCode | undefined)[] = [
   'GUEST_MEMORY',
   'GUEST_MEMORY',
   'DEVICE',
+  'INVALID_DESCRIPTOR_INDEX',
+  'INVALID_CHAIN',
+  'GUEST_MEMORY',
 ];
 
 /** The code of a ring fault; undefined for none, or one this table does not know. */

@@ -19,12 +19,30 @@ export interface VringStart {
   readonly memory: MemoryId;
   readonly inflight?: InflightId;
   readonly packed: boolean;
+  /** ADDRESSING_IO, ADDRESSING_GUEST. */
+  readonly addressing: number;
   /** Kicks come as `kickVring`: without kick descriptor the ring is not polled either. */
   readonly inbandKicks: boolean;
   /** Without call descriptor each call is reported as `inbandCall`. */
   readonly inbandCalls: boolean;
   /** Where writes to the used ring are logged; undefined: nowhere. */
   readonly usedLogAddress?: bigint | undefined;
+}
+
+/** I/O addresses, both ends included: the last one needs no 2^64. */
+export interface IoRange {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+/** What a ring needs to go on, or may not do. */
+export interface TranslationFault {
+  readonly queue: number;
+  readonly iova: bigint;
+  /** IOTLB_PERM_READ or IOTLB_PERM_WRITE. */
+  readonly permission: number;
+  /** False: there is a translation, without the permission. */
+  readonly missing: boolean;
 }
 
 export type WorkerCommand =
@@ -43,6 +61,13 @@ export type WorkerCommand =
   | { readonly kind: 'stopVring'; readonly queue: number; readonly suspend?: boolean }
   /** Answered when no ring and no operation uses the former memory. */
   | { readonly kind: 'changeMemory'; readonly memory: MemoryId }
+  /** Other translations of I/O addresses, changed in `range`, of the same memory. Answered when no
+   *  request in flight uses a former one. */
+  | {
+      readonly kind: 'changeTranslations';
+      readonly memory: MemoryId;
+      readonly range: IoRange;
+    }
   | { readonly kind: 'deviceMessage'; readonly message: unknown }
   | { readonly kind: 'stop' };
 
@@ -60,6 +85,7 @@ export type WorkerReport =
   | { readonly kind: 'kickLost'; readonly queue: number }
   /** Sent only while the queue's word in `callsReported` was 0. */
   | { readonly kind: 'inbandCall'; readonly queue: number }
+  | { readonly kind: 'translationFault'; readonly fault: TranslationFault }
   /** The device's own code threw; its queues on this worker are stopped. */
   | { readonly kind: 'handlerFailed'; readonly error: string };
 

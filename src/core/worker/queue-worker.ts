@@ -45,6 +45,8 @@ export class QueueWorker {
    *  while it waited asks again. */
   readonly #stopping = new Map<number, number[]>();
   #memoryChanges: { readonly id: number; readonly memory: number }[] = [];
+  /** Commands that wait for the last request on a former translation. */
+  #translationChanges: number[] = [];
   #running = true;
   /** The handler threw: nothing more reaches it. */
   #handlerFailed = false;
@@ -118,6 +120,9 @@ export class QueueWorker {
     if (this.#stopping.size > 0 || this.#memoryChanges.length > 0) {
       this.#finishQuiesced();
     }
+    if (this.#translationChanges.length > 0) {
+      this.#finishTranslations();
+    }
   }
 
   #callHandler(requests: number, completions: number): void {
@@ -173,21 +178,34 @@ export class QueueWorker {
       const at = i * exchange.SMALL_RECORD_WORDS;
       const queue = this.#tables.events[at + exchange.EVENT_QUEUE] as number;
       const detail = this.#tables.events[at + exchange.EVENT_DETAIL] as number;
-      switch (this.#tables.events[at + exchange.EVENT_CODE]) {
-        case exchange.EVENT_QUEUE_BROKEN:
-          this.#options.report({ kind: 'queueBroken', queue, fault: detail });
-          break;
-        case exchange.EVENT_KICK_LOST:
-          this.#options.report({ kind: 'kickLost', queue });
-          break;
-        case exchange.EVENT_READABLE:
-          this.#deviceEvent(queue, detail !== 0);
-          break;
-        case exchange.EVENT_CALL:
-          if (Atomics.exchange(this.#callsReported, queue, 1) === 0) {
-            this.#options.report({ kind: 'inbandCall', queue });
-          }
-          break;
+      const code = this.#tables.events[at + exchange.EVENT_CODE] as number;
+      this.#takeEvent(code, queue, detail);
+    }
+  }
+
+  #takeEvent(code: number, queue: number, detail: number): void {
+    switch (code) {
+      case exchange.EVENT_QUEUE_BROKEN:
+        this.#options.report({ kind: 'queueBroken', queue, fault: detail });
+        break;
+      case exchange.EVENT_KICK_LOST:
+        this.#options.report({ kind: 'kickLost', queue });
+        break;
+      case exchange.EVENT_READABLE:
+        this.#deviceEvent(queue, detail !== 0);
+        break;
+      case exchange.EVENT_CALL:
+        if (Atomics.exchange(this.#callsReported, queue, 1) === 0) {
+          this.#options.report({ kind: 'inbandCall', queue });
+        }
+        break;
+      case exchange.EVENT_MISSING:
+      case exchange.EVENT_NO_PERMISSION: {
+        const iova = this.#plane.missingAddress(queue);
+        const missing = code === exchange.EVENT_MISSING;
+        const fault = { queue, iova, permission: detail, missing };
+        this.#options.report({ kind: 'translationFault', fault });
+        break;
       }
     }
   }
@@ -255,6 +273,10 @@ export class QueueWorker {
         }
         this.#memoryChanges.push({ id, memory: command.memory });
         return undefined;
+      case 'changeTranslations':
+        this.#plane.changeTranslations(command.memory, command.range.first, command.range.last);
+        this.#translationChanges.push(id);
+        return undefined;
       case 'deviceMessage':
         this.#guard(() => this.#handler.message?.(command.message));
         return 0;
@@ -296,6 +318,7 @@ export class QueueWorker {
       start.memory,
       start.inflight ?? NO_INFLIGHT,
       start.packed,
+      start.addressing,
     );
     if (result === 0) {
       this.#queues.add(start.queue);
@@ -324,6 +347,15 @@ export class QueueWorker {
       this.#memoryChanges = [];
       this.#plane.hold(false);
       this.#guard(() => this.#handler.memoryUpdated?.());
+    }
+  }
+
+  #finishTranslations(): void {
+    if (this.#plane.translationsSettled()) {
+      for (const id of this.#translationChanges) {
+        this.#answer(id, 0);
+      }
+      this.#translationChanges = [];
     }
   }
 

@@ -8,7 +8,9 @@ import { assert } from '../assert.js';
 import type { DataHalf } from '../device.js';
 import type {
   IoEngineName,
+  IoRange,
   NumberedCommand,
+  TranslationFault,
   VringStart,
   WorkerCommand,
   WorkerData,
@@ -31,6 +33,8 @@ export interface WorkerPoolEvents {
   kickLost(queue: number): void;
   /** The driver is to be called, and there is no call descriptor. */
   inbandCall(queue: number): void;
+  /** A ring waits for a translation of an I/O address, or lacks a permission. */
+  translationFault?(fault: TranslationFault): void;
   handlerFailed(error: string): void;
   /** A worker died of our own bug; the process can't go on. */
   workerFailed(error: Error): void;
@@ -112,6 +116,11 @@ export class WorkerPool {
     await this.#askAll({ kind: 'changeMemory', memory });
   }
 
+  /** Resolves when no request in flight uses a translation that was taken back. */
+  async changeTranslations(memory: number, range: IoRange): Promise<void> {
+    await this.#askAll({ kind: 'changeTranslations', memory, range });
+  }
+
   async tellHandlers(message: unknown): Promise<void> {
     await this.#askAll({ kind: 'deviceMessage', message });
   }
@@ -191,6 +200,9 @@ export class WorkerPool {
         // Before it is handled: a call that comes from here on is another one.
         Atomics.store(new Int32Array(this.#callsReported), report.queue, 0);
         this.#events.inbandCall(report.queue);
+        break;
+      case 'translationFault':
+        this.#events.translationFault?.(report.fault);
         break;
       case 'handlerFailed':
         this.#events.handlerFailed(report.error);

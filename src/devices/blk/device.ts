@@ -10,7 +10,9 @@ import type {
 import { readState, writeState } from '../../core/device-state/state-pipe.js';
 import {
   hasFeature,
+  VHOST_USER_PROTOCOL_F_PAGEFAULT,
   VhostUserError,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_INDIRECT_DESC,
   VIRTIO_F_RING_PACKED,
@@ -98,12 +100,13 @@ export class BlkDevice implements VirtioDevice {
       VIRTIO_F_RING_EVENT_IDX |
       VIRTIO_F_RING_PACKED |
       VIRTIO_F_RING_RESET |
-      VIRTIO_F_VERSION_1
+      VIRTIO_F_VERSION_1 |
+      (this.#options.iommu ? VIRTIO_F_ACCESS_PLATFORM : 0n)
     );
   }
 
   protocolFeatures(): bigint {
-    return 0n;
+    return this.#options.postcopy ? VHOST_USER_PROTOCOL_F_PAGEFAULT : 0n;
   }
 
   dataHalf(): DataHalf {

@@ -49,7 +49,14 @@ t.test('start, stop, start again', async (t) => {
   await pool.ready();
   const ring = new TinyRing();
   const memory = ring.memory();
-  const context = { memory: memory.id, eventIdx: false, packed: false, inband: false, pool };
+  const context = {
+    memory: memory.id,
+    eventIdx: false,
+    packed: false,
+    addressing: 0,
+    inband: false,
+    pool,
+  };
   const vring = new Vring(0);
   const before = openDescriptors();
   const prepare = () => {

@@ -14,11 +14,13 @@ import {
   VHOST_USER_PROTOCOL_F_CRYPTO_SESSION,
   VHOST_USER_PROTOCOL_F_DEVICE_STATE,
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT,
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
   VHOST_USER_PROTOCOL_F_LOG_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_MTU,
+  VHOST_USER_PROTOCOL_F_PAGEFAULT,
   VHOST_USER_PROTOCOL_F_RARP,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
@@ -27,9 +29,11 @@ import {
   VHOST_USER_PROTOCOL_F_STATUS,
   VHOST_USER_PROTOCOL_F_XEN_MMAP,
   VhostUserError,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_VERSION_1,
 } from '../../protocol/index.js';
+import { postcopySupported } from '../postcopy.js';
 import type { Session } from '../session.js';
 
 /** What every device gets from the framework. */
@@ -45,7 +49,8 @@ const FRAMEWORK_FEATURES =
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
   VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT |
   VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD |
-  VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS;
+  VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS |
+  VHOST_USER_PROTOCOL_F_GPA_ADDRESSES;
 
 /** What a device offers by having the hook. */
 const HOOK_FEATURES: readonly (readonly [keyof VirtioDevice, bigint])[] = [
@@ -84,6 +89,11 @@ export async function setFeatures(session: Session, features: bigint): Promise<b
   await session.device.ackedFeatures?.(features & ~VHOST_F_LOG_ALL);
   session.device.setEventIdx?.(hasFeature(features, VIRTIO_F_RING_EVENT_IDX));
   await session.dirtyLog.setData(hasFeature(features, VHOST_F_LOG_ALL));
+  if (!running && ((features | session.ackedFeatures) & VIRTIO_F_ACCESS_PLATFORM) !== 0n) {
+    // A front-end invalidates only while the device runs: a guest that started anew may have mapped
+    // everything elsewhere since.
+    await session.forgetTranslations();
+  }
   session.ackedFeatures = features;
   session.featuresSet = true;
   if (!hasFeature(features, VHOST_USER_F_PROTOCOL_FEATURES)) {
@@ -103,6 +113,20 @@ export async function setProtocolFeatures(session: Session, features: bigint): P
   if ((features & ~offeredProtocolFeatures(session)) !== 0n) {
     throw new VhostUserError('FEATURE_NOT_OFFERED', `protocol 0x${features.toString(16)}`);
   }
+  checkDependencies(features);
+  const running = session.vrings.some((vring) => vring.started);
+  const changed = features ^ session.protocolFeatures;
+  if (running && (changed & VHOST_USER_PROTOCOL_F_GPA_ADDRESSES) !== 0n) {
+    throw new VhostUserError('VRING_STATE', 'the kind of addresses changed while vrings run');
+  }
+  session.protocolFeatures = features;
+  if ((changed & VHOST_USER_PROTOCOL_F_GPA_ADDRESSES) !== 0n) {
+    await session.forgetTranslations();
+  }
+  return SUCCESS;
+}
+
+function checkDependencies(features: bigint): void {
   const suspends = hasFeature(features, VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT);
   if (suspends && !hasFeature(features, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD)) {
     throw new VhostUserError(
@@ -116,8 +140,6 @@ export async function setProtocolFeatures(session: Session, features: bigint): P
   ) {
     throw new VhostUserError('INBAND_INCOMPLETE');
   }
-  session.protocolFeatures = features;
-  return SUCCESS;
 }
 
 export function offeredProtocolFeatures(session: Session): bigint {
@@ -126,7 +148,9 @@ export function offeredProtocolFeatures(session: Session): bigint {
   for (const [hook, feature] of HOOK_FEATURES) {
     offered |= device[hook] === undefined ? 0n : feature;
   }
-  return offered;
+  return hasFeature(offered, VHOST_USER_PROTOCOL_F_PAGEFAULT) && !postcopySupported()
+    ? offered & ~VHOST_USER_PROTOCOL_F_PAGEFAULT
+    : offered;
 }
 
 export async function resetDevice(session: Session): Promise<bigint> {

@@ -4,13 +4,13 @@
 
 import type { FdBag } from '../../connection/fd-bag.js';
 import type { FrontendRequestName, PayloadOf, ReplyOf } from '../../protocol/index.js';
-import type { ReplyWithFd } from '../reply-with-fd.js';
+import type { ReplyInstead, ReplyWithFd } from '../reply-with-fd.js';
 import type { Session } from '../session.js';
 
 export type Handler<N extends FrontendRequestName> = (
   session: Session,
   payload: PayloadOf<N>,
   fds: FdBag,
-) => Promise<ReplyOf<N> | ReplyWithFd<ReplyOf<N>>>;
+) => Promise<ReplyOf<N> | ReplyWithFd<ReplyOf<N>> | ReplyInstead>;
 
 export type Handlers = { readonly [N in FrontendRequestName]: Handler<N> };

@@ -22,8 +22,10 @@ import {
 } from './feature-handlers.js';
 import type { Handlers } from './handler.js';
 import { getInflightFd, setInflightFd } from './inflight-handlers.js';
+import { iotlbMsg } from './iotlb-handlers.js';
 import { setLogBase, setLogFd } from './log-handlers.js';
 import { addMemReg, MEM_SLOTS_MAX, remMemReg, setMemTable } from './memory-handlers.js';
+import { postcopyAdvise, postcopyEnd, postcopyListen } from './postcopy-handlers.js';
 import {
   getVringBase,
   setVringAddr,
@@ -63,15 +65,15 @@ export const HANDLERS: Handlers = {
   SEND_RARP: sendRarp,
   NET_SET_MTU: netSetMtu,
   SET_BACKEND_REQ_FD: setBackendReqFd,
-  IOTLB_MSG: unsupported,
+  IOTLB_MSG: iotlbMsg,
   SET_VRING_ENDIAN: unsupported,
   GET_CONFIG: getConfig,
   SET_CONFIG: setConfig,
   CREATE_CRYPTO_SESSION: unsupported,
   CLOSE_CRYPTO_SESSION: unsupported,
-  POSTCOPY_ADVISE: unsupported,
-  POSTCOPY_LISTEN: unsupported,
-  POSTCOPY_END: unsupported,
+  POSTCOPY_ADVISE: postcopyAdvise,
+  POSTCOPY_LISTEN: postcopyListen,
+  POSTCOPY_END: postcopyEnd,
   GET_INFLIGHT_FD: getInflightFd,
   SET_INFLIGHT_FD: setInflightFd,
   GPU_SET_SOCKET: gpuSetSocket,

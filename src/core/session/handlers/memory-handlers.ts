@@ -9,7 +9,9 @@ import {
   SUCCESS,
   VhostUserError,
 } from '../../protocol/index.js';
+import type { ReplyInstead } from '../reply-with-fd.js';
 import type { Session } from '../session.js';
+import { stageMemTable, stageRegion } from './postcopy-handlers.js';
 
 /** What rust-vmm and libvhost-user answer too; QEMU uses at most 512. */
 export const MEM_SLOTS_MAX = 509;
@@ -18,7 +20,7 @@ export async function setMemTable(
   session: Session,
   { regions }: PayloadOf<'SET_MEM_TABLE'>,
   fds: FdBag,
-): Promise<bigint> {
+): Promise<bigint | ReplyInstead> {
   if (regions.length === 0) {
     throw new VhostUserError('MEMORY_REGION', 'a table of no regions');
   }
@@ -26,6 +28,9 @@ export async function setMemTable(
   const next = mapped(() =>
     GuestMemory.of(regions.map((region, i) => ({ ...region, fd: borrowed[i] as number }))),
   );
+  if (session.postcopy.listening) {
+    return stageMemTable(session, next, regions);
+  }
   await session.changeMemory(next);
   return SUCCESS;
 }
@@ -34,16 +39,23 @@ export async function addMemReg(
   session: Session,
   region: MemoryRegion,
   fds: FdBag,
-): Promise<bigint> {
-  if (session.memory.regionCount >= MEM_SLOTS_MAX) {
+): Promise<bigint | ReplyInstead> {
+  const former = session.postcopy.staged ?? session.memory;
+  if (former.regionCount >= MEM_SLOTS_MAX) {
     throw new VhostUserError('MEMORY_SLOTS');
   }
-  const next = mapped(() => session.memory.with(fds.borrow()[0] as number, region));
+  const next = mapped(() => former.with(fds.borrow()[0] as number, region));
+  if (session.postcopy.listening) {
+    return stageRegion(session, next, region);
+  }
   await session.changeMemory(next);
   return SUCCESS;
 }
 
 export async function remMemReg(session: Session, region: MemoryRegion): Promise<bigint> {
+  if (session.postcopy.staged !== undefined) {
+    throw new VhostUserError('SESSION_STATE', 'regions wait for their postcopy acknowledgement');
+  }
   await session.changeMemory(mapped(() => session.memory.without(region)));
   return SUCCESS;
 }

@@ -43,7 +43,9 @@ export async function setVringAddr(
   }
   const logged = (addresses.flags & VHOST_VRING_F_LOG) !== 0;
   const usedBytes = vring.usedBytes(session.packed);
-  if (logged && !session.dirtyLog.mayCover(addresses.logAddress, usedBytes)) {
+  // Behind an IOMMU the log's address is one, too, and the log is looked for where that leads.
+  const known = logged && !session.translates;
+  if (known && !session.dirtyLog.mayCover(addresses.logAddress, usedBytes)) {
     throw new VhostUserError('LOG_AREA', `it is too small for the used ring of ${vring.index}`);
   }
   await vring.setAddresses(addresses, session.pool);
@@ -91,6 +93,11 @@ export async function getVringBase(
   );
   const suspend = num === 1 && negotiated && session.recordsInflight;
   const base = await session.stopVring(session.vring(index), suspend);
+  if (session.translates) {
+    // QEMU tells a stopped device of no invalidation: what it knew must be asked for again. Vrings
+    // that run on lose nothing but time.
+    await session.forgetTranslations();
+  }
   return { index, num: base };
 }
 
