@@ -19,6 +19,7 @@ export const QUEUE_ERRORS = {
   INVALID_INDIRECT_DESCRIPTOR_TABLE: stops('the indirect table has a bad length'),
   ADDRESS_OVERFLOW: stops('the chain has more than 2^32 - 1 bytes'),
   GUEST_MEMORY: stops('a buffer or the ring is outside guest memory, or that was taken away'),
+  INFLIGHT_AREA: stops('the inflight area contradicts itself or the ring'),
   DEVICE: stops('the device failed'),
   SHORT_READABLE: chainOnly('the device-readable part of the chain is too short'),
   SHORT_WRITABLE: chainOnly('the device-writable part of the chain is too short'),
@@ -61,6 +62,7 @@ const CODES: readonly (QueueErrorCode | undefined)[] = [
   'INVALID_DESCRIPTOR_INDEX',
   'INVALID_CHAIN',
   'GUEST_MEMORY',
+  'INFLIGHT_AREA',
 ];
 
 /** The code of a ring fault; undefined for none, or one this table does not know. */

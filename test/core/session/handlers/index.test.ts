@@ -23,11 +23,7 @@ t.test('questions', async (t) => {
   const rig = new SessionRig(t);
   const offered = rig.device.features() | VHOST_USER_F_PROTOCOL_FEATURES | VHOST_F_LOG_ALL;
   t.equal(await rig.ask('GET_FEATURES', undefined), offered);
-<<<<<<< HEAD
-  t.equal(await rig.ask('GET_PROTOCOL_FEATURES', undefined), 0x11f62bn);
-=======
   t.equal(await rig.ask('GET_PROTOCOL_FEATURES', undefined), 0x31f62bn);
->>>>>>> wt-join
   t.equal(await rig.ask('GET_QUEUE_NUM', undefined), BigInt(QUEUES), 'SPDK asks before MQ');
   await rig.negotiate();
   t.equal(await rig.ask('GET_MAX_MEM_SLOTS', undefined), BigInt(MEM_SLOTS_MAX));
