@@ -19,7 +19,7 @@ export interface LifecycleOutcome {
   /** Empty when all went well. */
   readonly problems: readonly string[];
   readonly facts: ReadonlyMap<string, string>;
-  /** The requests the daemon got in each phase, in order. */
+  /** What the daemon got in each phase, in order: names of requests, and "connected". */
   readonly requests: ReadonlyMap<string, readonly string[]>;
   readonly lines: readonly string[];
   readonly output: readonly string[];
@@ -28,13 +28,13 @@ export interface LifecycleOutcome {
 export const NUM_QUEUES = 2;
 /** Four sets of it, and one more for each new start of the disk. */
 export const FILL_MIB = 3;
-/** One memory block, the least that Linux puts into use on x86. */
+/** One memory block, the least that Linux takes into use on x86. */
 const DIMM_MIB = 128;
 const BOOT_LIMIT_MS = 60_000;
 const STEP_LIMIT_MS = 30_000;
 const EXIT_LIMIT_MS = 5000;
 const TAIL_LINES = 60;
-/** Enough for the last phase, and for what a failed one needs to be understood. */
+/** The disk's start and what came after it. */
 const OUTPUT_TAIL_LINES = 100;
 
 interface Scene {
@@ -74,23 +74,27 @@ function startGuest(socketPath: string, monitorPath: string): Machine {
   });
 }
 
-async function reach({ machine }: Scene, text: string, limitMs = STEP_LIMIT_MS): Promise<void> {
-  const ended = machine.console.waitFor('end poweroff', limitMs).then((said) => said && 'over');
+async function reach(
+  { machine, backend }: Scene,
+  text: string,
+  limitMs = STEP_LIMIT_MS,
+): Promise<void> {
   const said = machine.console.waitFor(text, limitMs);
-  if ((await Promise.race([said, ended, machine.child.exited])) !== true) {
+  const over = machine.console.waitFor('end poweroff', limitMs).then(() => false);
+  if ((await Promise.race([said, over, machine.child.exited, backend.exited])) !== true) {
     throw new Error(`the guest never said "${text}"`);
   }
 }
 
-/** Runs one phase and keeps the requests that came meanwhile. */
+/** Runs one phase and keeps the requests that came meanwhile, and that a front-end connected. */
 async function phase(scene: Scene, name: string, run: () => Promise<void>): Promise<void> {
   const earlier = scene.backend.output.length;
   await run();
   const lines = scene.backend.output.slice(earlier);
-  const requests = lines.map((line) => /"request":"(\w+)"/.exec(line)?.[1]);
+  const found = lines.map((line) => /"request":"(\w+)"|front-end (connected)/.exec(line));
   scene.requests.set(
     name,
-    requests.filter((request) => request !== undefined),
+    found.map((match) => match?.[1] ?? match?.[2]).filter((word) => word !== undefined),
   );
 }
 
@@ -110,8 +114,9 @@ async function reconnect({ qmp, socketPath }: Scene): Promise<void> {
   await qmp.execute('chardev-add', { id: DISK.chardev, backend });
 }
 
-async function plugDisk(scene: Scene, count: number): Promise<void> {
+async function plugDisk(scene: Scene, count: number, anew = false): Promise<void> {
   await phase(scene, `plug ${count}`, async () => {
+    if (anew) await reconnect(scene);
     await scene.qmp.execute('device_add', DISK);
     await reach(scene, `ok use-after-plug ${count}`);
   });
@@ -126,8 +131,8 @@ async function plugMemory({ qmp }: Scene, id: string): Promise<void> {
 
 async function memoryPhases(scene: Scene): Promise<void> {
   await reach(scene, 'mark plug-memory');
+  // Each change comes in the midst of a round of I/O, the vrings running.
   await phase(scene, 'plug memory', async () => {
-    // The first in the midst of a round; the guest uses it while the second comes.
     await reach(scene, 'ok half-plugged round 1');
     await plugMemory(scene, 'dimm0');
     await reach(scene, 'mark half-plugged');
@@ -149,13 +154,12 @@ async function drive(scene: Scene): Promise<void> {
   await unplugDisk(scene, 1);
   await plugDisk(scene, 1);
   await unplugDisk(scene, 2);
-  await reconnect(scene);
-  await plugDisk(scene, 2);
+  await plugDisk(scene, 2, true);
   await memoryPhases(scene);
   await reach(scene, 'end poweroff');
 }
 
-/** Fails late rather than not at all: a guest that says nothing of trouble must have said all. */
+/** A guest that has said all it must say may still have ended badly. */
 async function judge(machine: Machine, backend: Backend, imagePath: string): Promise<string[]> {
   const { console, child } = machine;
   await within(child.exited, EXIT_LIMIT_MS);
@@ -182,13 +186,12 @@ async function tell(run: () => Promise<void>): Promise<string[]> {
 
 export async function runLifecycle(): Promise<LifecycleOutcome> {
   const directory = mkdtempSync(join(tmpdir(), 'vt-life-'));
-  const [socketPath, monitorPath, imagePath] = ['disk', 'qmp', 'image'].map((name) =>
-    join(directory, name),
-  ) as [string, string, string];
+  const socketPath = join(directory, 'disk');
+  const monitorPath = join(directory, 'qmp');
+  const imagePath = join(directory, 'image');
   createSparseImage(imagePath);
-  const backend = await startBackend({
-    ...{ kind: 'vhost-ts', socketPath, imagePath, numQueues: NUM_QUEUES, logLevel: 'debug' },
-  });
+  const disk = { kind: 'vhost-ts', socketPath, imagePath, numQueues: NUM_QUEUES } as const;
+  const backend = await startBackend({ ...disk, logLevel: 'debug' });
   const machine = startGuest(socketPath, monitorPath);
   const requests = new Map<string, string[]>();
   try {
