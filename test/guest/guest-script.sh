@@ -369,6 +369,7 @@ memory_stage() {
   say "fact cached-in-plugged-pages $cached"
   say "mark unplug-memory"
   rounds_until half-unplugged "$pages"
+  rounds_until plugged-again "$((2 * pages))"
   drop_caches
   check checksums verify
 }

@@ -145,6 +145,11 @@ async function memoryPhases(scene: Scene): Promise<void> {
     await scene.qmp.deviceDeleted('dimm1', STEP_LIMIT_MS);
     await reach(scene, 'mark half-unplugged');
   });
+  await phase(scene, 'plug again', async () => {
+    // At the address that became free.
+    await plugMemory(scene, 'dimm2');
+    await reach(scene, 'mark plugged-again');
+  });
 }
 
 async function drive(scene: Scene): Promise<void> {

@@ -23,6 +23,7 @@ const WANTED: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   'plug 2': { ...NEW_SESSION, connected: 1 },
   'plug memory': { ADD_MEM_REG: 2, GET_VRING_BASE: 0 },
   'unplug memory': { REM_MEM_REG: 1, GET_VRING_BASE: 0 },
+  'plug again': { ADD_MEM_REG: 1, GET_VRING_BASE: 0 },
 };
 
 t.test('one boot', { skip: whyNoQemuGuest() ?? false }, async (t) => {
