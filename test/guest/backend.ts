@@ -2,6 +2,7 @@
 
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { plainNode } from '../../src/testing/index.js';
 
 import type { ChildExit, TrackedChild } from './children.js';
@@ -32,7 +33,8 @@ export interface BackendOptions {
 const READY_LIMIT_MS = 15_000;
 const STOP_LIMIT_MS = 15_000;
 const READY_POLL_MS = 20;
-const OUTPUT_MAX_LINES = 200;
+/** More than the most talkative run has, at the level debug. */
+const OUTPUT_MAX_LINES = 2000;
 const KILL_WAIT_MS = 2000;
 
 /** What qemu-storage-daemon tells every guest: it has no option for the serial. */
@@ -94,8 +96,9 @@ export class Backend {
   constructor(child: TrackedChild) {
     this.#child = child;
     for (const stream of [child.process.stdout, child.process.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        this.#output.push(...text.split('\n').filter((line) => line !== ''));
+      if (stream === null) continue;
+      createInterface({ input: stream }).on('line', (line) => {
+        if (line !== '') this.#output.push(line);
         this.#output.splice(0, this.#output.length - OUTPUT_MAX_LINES);
       });
     }

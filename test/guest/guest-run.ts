@@ -137,7 +137,7 @@ function judgeLines(lines: readonly GuestLine[], expected: readonly string[]): s
   return problems;
 }
 
-function collectFacts(lines: readonly GuestLine[]): Map<string, string> {
+export function collectFacts(lines: readonly GuestLine[]): Map<string, string> {
   const facts = new Map<string, string>();
   for (const { text } of lines) {
     const [, name, value] = /^fact (\S+) ?(.*)$/.exec(text) ?? [];

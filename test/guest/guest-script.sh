@@ -7,7 +7,8 @@
 #
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
-#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | migrate | probe
+#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | migrate |
+#                lifecycle | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
 #   vt_part_mib  length of the partition; vt_raw_mib: where the area beyond it starts
@@ -278,6 +279,101 @@ migrate_stage() {
   check fsck e2fsck -f -n "$part"
 }
 
+# soon COMMAND...: it works within ten seconds.
+soon() {
+  tries=0
+  until "$@"; do
+    tries=$((tries + 1))
+    [ "$tries" -gt 200 ] && return 1
+    usleep 50000
+  done
+}
+
+disk_gone() { [ ! -e /sys/block/vda ] && [ ! -e "$disk" ]; }
+disk_here() { [ -b "$part" ]; }
+
+# Unbound, the driver resets the device; bound again, it starts from the beginning.
+rebind() {
+  driver=/sys/bus/virtio/drivers/virtio_blk
+  device=$(basename "$(readlink -f /sys/block/vda/device)")
+  echo "$device" >$driver/unbind && disk_gone && echo "$device" >$driver/bind && soon disk_here
+}
+
+# A disk that is new to the kernel has the old files, takes another, and keeps it.
+use_again() {
+  mount -t ext4 "$part" /mnt && verify && fill "$1" && drop_caches && verify && umount /mnt
+}
+
+# What was plugged is online_movable and so makes up this zone, alone.
+movable() {
+  awk -v name="$1" '/^Node/ { here = $4 == "Movable" } here && $1 == name { print $2 }' \
+    /proc/zoneinfo
+}
+
+# rounds_until NAME PAGES: rounds of checked I/O until the plugged memory has so many pages.
+rounds_until() {
+  rounds=0
+  until [ "$(movable present)" = "$2" ]; do
+    rounds=$((rounds + 1))
+    [ "$rounds" -gt 50 ] && failed "$1: $(movable present) pages, not $2"
+    check "$1 round $rounds" migrate_round "$rounds"
+  done
+  say "mark $1"
+}
+
+# Files are cached in the movable zone where there is one: the disk writes into its pages.
+cached_in_plugged() {
+  drop_caches
+  verify || return 1
+  cached=$(($(movable nr_zone_inactive_file) + $(movable nr_zone_active_file)))
+}
+
+# At each "mark", the host does what it says.
+lifecycle_stage() {
+  say "stage lifecycle"
+  vt_end=poweroff
+  check partition make_partition
+  check mkfs mkfs.ext4 -q -F -E nodiscard "$part"
+  check mount mount -t ext4 "$part" /mnt
+  check fill fill_sets
+  check unmount umount /mnt
+  say "mark rebind"
+  check rebind rebind
+  check rebind-again rebind
+  say "mark rebound"
+  check use-after-rebind use_again rebind
+  for plug in 1 2; do
+    say "mark unplug $plug"
+    check "unplugged $plug" soon disk_gone
+    say "mark plug $plug"
+    check "plugged $plug" soon disk_here
+    check "use-after-plug $plug" use_again "plug-$plug"
+  done
+  memory_stage
+  check unmount umount /mnt
+  check fsck e2fsck -f -n "$part"
+  check raw-area raw_area
+  say "fact raw-sha256-first $kept"
+  say "fact raw-sha256-last $tail"
+}
+
+memory_stage() {
+  echo online_movable >/sys/devices/system/memory/auto_online_blocks
+  check mount mount -t ext4 "$part" /mnt
+  pages=$((vt_dimm_mib * mib / 4096))
+  say "mark plug-memory"
+  rounds_until half-plugged "$pages"
+  rounds_until plugged "$((2 * pages))"
+  check fill-from-plugged fill memory
+  check cached-in-plugged cached_in_plugged
+  say "fact cached-in-plugged-pages $cached"
+  say "mark unplug-memory"
+  rounds_until half-unplugged "$pages"
+  rounds_until plugged-again "$((2 * pages))"
+  drop_caches
+  check checksums verify
+}
+
 start_up
 case $vt_role in
   probe) finish poweroff ;;
@@ -288,6 +384,8 @@ if [ "$vt_role" = readonly ]; then
   readonly_stage
 elif [ "$vt_role" = migrate ]; then
   migrate_stage
+elif [ "$vt_role" = lifecycle ]; then
+  lifecycle_stage
 elif [ -b "$part" ]; then
   verify_stage
 else

@@ -22,6 +22,8 @@ export interface QemuOptions {
   readonly devices?: readonly string[];
   /** A socket to be made for its monitor (QMP). */
   readonly monitorPath?: string;
+  /** Room for memory to be plugged later, in so many slots. */
+  readonly memorySlots?: { readonly count: number; readonly totalMib: number };
   /** Wait on this socket for a guest that migrates here, instead of booting one. */
   readonly incomingPath?: string;
   /** The disk behind an Intel IOMMU, which the guest programs for each request. */
@@ -52,6 +54,17 @@ function diskArguments(options: QemuOptions): string[] {
   ];
 }
 
+function memoryArguments({ memorySlots: slots }: QemuOptions): string[] {
+  const maximumMib = MEMORY_MIB + (slots?.totalMib ?? 0);
+  const more = slots === undefined ? '' : `,slots=${slots.count},maxmem=${maximumMib}M`;
+  return [
+    ...['-m', `${MEMORY_MIB}M${more}`],
+    // Guest memory the back-end can map.
+    ...['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
+    ...['-numa', 'node,memdev=mem'],
+  ];
+}
+
 function migrationArguments({ monitorPath, incomingPath }: QemuOptions): string[] {
   return [
     ...(monitorPath === undefined ? [] : ['-qmp', `unix:${monitorPath},server=on,wait=off`]),
@@ -71,19 +84,12 @@ export function startQemu(options: QemuOptions): Machine {
   const child = spawnTracked(
     'qemu-system-x86_64',
     [
-      ...[
-        '-M',
-        `q35,accel=${options.accelerator}${iommu ? ',kernel-irqchip=split' : ''}`,
-        '-cpu',
-        'max',
-        '-m',
-        `${MEMORY_MIB}M`,
-      ],
+      '-M',
+      `q35,accel=${options.accelerator}${iommu ? ',kernel-irqchip=split' : ''}`,
+      ...['-cpu', 'max'],
       // virtio_blk uses no more queues than the guest has processors.
       ...['-smp', `${options.numQueues}`, '-nodefaults', '-display', 'none', '-serial', 'stdio'],
-      // Guest memory the back-end can map.
-      ...['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MIB}M,share=on`],
-      ...['-numa', 'node,memdev=mem'],
+      ...memoryArguments(options),
       ...diskArguments(options),
       ...(options.devices ?? []),
       ...migrationArguments(options),

@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
-import { delay } from './children.js';
+import { delay, within } from './children.js';
 
 interface QmpAnswer {
   readonly return?: unknown;
   readonly error?: { readonly desc: string };
+  readonly event?: string;
+  readonly data?: unknown;
 }
 
 const CONNECT_LIMIT_MS = 10_000;
@@ -16,6 +18,7 @@ const CONNECT_STEP_MS = 20;
 export class Qmp {
   readonly #socket: Socket;
   readonly #lines: AsyncIterator<string>;
+  readonly #events: QmpAnswer[] = [];
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -41,16 +44,38 @@ export class Qmp {
     }
   }
 
-  /** What the command returns; greeting and events are passed over. */
+  async #next(during: string): Promise<QmpAnswer> {
+    const { done, value } = await this.#lines.next();
+    if (done === true) throw new Error(`the monitor closed during ${during}`);
+    const answer = JSON.parse(value) as QmpAnswer;
+    if (answer.event !== undefined) this.#events.push(answer);
+    return answer;
+  }
+
+  /** What the command returns; the greeting is passed over, events are kept. */
   async execute(command: string, args: object = {}): Promise<unknown> {
     this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
     for (;;) {
-      const { done, value } = await this.#lines.next();
-      if (done === true) throw new Error(`the monitor closed during ${command}`);
-      const answer = JSON.parse(value) as QmpAnswer;
+      const answer = await this.#next(command);
       if (answer.error !== undefined) throw new Error(`${command}: ${answer.error.desc}`);
       if ('return' in answer) return answer.return;
     }
+  }
+
+  /** Until QEMU has told of the end of this device; a guest may refuse to let go of memory. */
+  async deviceDeleted(id: string, timeoutMs: number): Promise<void> {
+    const seen = (name: string) =>
+      this.#events.some(
+        ({ event, data }) => event === name && (data as { device?: string }).device === id,
+      );
+    const endMs = performance.now() + timeoutMs;
+    while (!seen('DEVICE_DELETED')) {
+      if (seen('MEMORY_UNPLUG_ERROR')) throw new Error(`the guest kept ${id}`);
+      const leftMs = endMs - performance.now();
+      const answer = leftMs > 0 ? await within(this.#next(`the end of ${id}`), leftMs) : undefined;
+      if (answer === undefined) throw new Error(`no DEVICE_DELETED of ${id}`);
+    }
+    this.#events.length = 0;
   }
 
   close(): void {

@@ -68,7 +68,7 @@ export const FRONTEND_REQUESTS = [
   }),
   request(3, 'SET_OWNER', 'none', {
     reply: ACK,
-    clause: 'begins a session',
+    clause: 'begins a session; one that begins anew, with no vring running, has no memory yet',
   }),
   request(4, 'RESET_OWNER', 'none', {
     reply: ACK,

@@ -80,6 +80,8 @@ export class Session implements BackendAsker {
   /** True once SET_FEATURES succeeded: FEATURES_OK may read back as set. */
   featuresSet = false;
   protocolFeatures = 0n;
+  /** SET_OWNER has come before. */
+  owned = false;
   status = 0;
   memory = GuestMemory.empty();
   readonly dirtyLog: DirtyLog;

@@ -1,6 +1,7 @@
 // Features, protocol features, status and reset: what is agreed, and how it ends.
 
 import type { VirtioDevice } from '../../device.js';
+import { GuestMemory } from '../../memory/guest-memory.js';
 import {
   hasFeature,
   SUCCESS,
@@ -178,6 +179,18 @@ export async function setStatus(session: Session, status: bigint): Promise<bigin
 /** FEATURES_OK reads back as set only when the features were taken (VIRTIO 1.3 §3.1.1). */
 export async function getStatus(session: Session): Promise<bigint> {
   return BigInt(session.featuresSet ? session.status : session.status & ~STATUS_FEATURES_OK);
+}
+
+/** The start of a session, which may come again on one connection: QEMU plugs a disk on that of the
+ *  disk it unplugged, and adds the regions it never removed. */
+export async function setOwner(session: Session): Promise<bigint> {
+  const running = session.vrings.some((vring) => vring.started);
+  if (session.owned && !running) {
+    session.setInflight(undefined);
+    await session.changeMemory(GuestMemory.empty());
+  }
+  session.owned = true;
+  return SUCCESS;
 }
 
 /** Deprecated: what is left of it is that rings are disabled, with nothing in flight (CS-057). */

@@ -1,6 +1,6 @@
 // The handler of each front-end request, in the order of the table.
 
-import { SUCCESS, VhostUserError } from '../../protocol/index.js';
+import { VhostUserError } from '../../protocol/index.js';
 import { getConfig, setBackendReqFd, setConfig } from './config-handlers.js';
 import {
   checkDeviceState,
@@ -17,6 +17,7 @@ import {
   resetDevice,
   resetOwner,
   setFeatures,
+  setOwner,
   setProtocolFeatures,
   setStatus,
 } from './feature-handlers.js';
@@ -46,7 +47,7 @@ async function unsupported(): Promise<never> {
 export const HANDLERS: Handlers = {
   GET_FEATURES: async (session) => session.offeredFeatures,
   SET_FEATURES: setFeatures,
-  SET_OWNER: async () => SUCCESS,
+  SET_OWNER: setOwner,
   RESET_OWNER: resetOwner,
   SET_MEM_TABLE: setMemTable,
   SET_LOG_BASE: setLogBase,

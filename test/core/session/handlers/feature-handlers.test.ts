@@ -9,6 +9,7 @@ import {
   VIRTIO_F_VERSION_1,
 } from '../../../../src/core/protocol/index.js';
 import { SessionRig } from '../../../support/session-rig.js';
+import { TinyRing } from '../../../support/tiny-ring.js';
 
 const OK = 0n;
 const NACK = 1n;
@@ -68,4 +69,22 @@ t.test('status and reset (CS-057)', async (t) => {
   t.equal(rig.session.vring(0).enabled, false);
   t.equal(await rig.ask('SET_OWNER', undefined), OK);
   t.equal(await rig.ask('SET_OWNER', undefined), OK, 'twice');
+});
+
+t.test('a session that starts again on its connection has no memory yet', async (t) => {
+  const rig = new SessionRig(t);
+  await rig.negotiate();
+  const ring = new TinyRing();
+  t.teardown(() => ring.close());
+  const { fd, ...region } = ring.region;
+  t.equal(await rig.ask('ADD_MEM_REG', region, { fds: [fd] }), OK);
+  t.equal(await rig.ask('SET_OWNER', undefined), OK);
+  t.equal(rig.session.memory.regionCount, 1, 'a front-end may set its memory first');
+  await rig.startVring(ring);
+  t.equal(await rig.ask('SET_OWNER', undefined), OK);
+  t.equal(rig.session.memory.regionCount, 1, 'a vring that runs keeps it');
+  await rig.ask('GET_VRING_BASE', { index: 0, num: 0 });
+  t.equal(await rig.ask('SET_OWNER', undefined), OK);
+  t.equal(rig.session.memory.regionCount, 0);
+  t.equal(await rig.ask('ADD_MEM_REG', region, { fds: [fd] }), OK, 'the same region again');
 });
