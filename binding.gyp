@@ -16,6 +16,7 @@
         "native/core/memory-region.cc",
         "native/core/operation-runner.cc",
         "native/core/operation.cc",
+        "native/core/packed-inflight.cc",
         "native/core/packed-ring.cc",
         "native/core/postcopy.cc",
         "native/core/split-inflight.cc",

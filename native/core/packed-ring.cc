@@ -78,8 +78,32 @@ void PackedRing::begin() {
 RingFault PackedRing::map() {
   if (mapped()) return RingFault::kNone;
   const RingFault fault = resolve(&space_);
-  if (fault == RingFault::kNone && !begun_) begin();
-  return fault;
+  if (fault != RingFault::kNone || begun_) return fault;
+  begin();
+  const bool tracked = track(std::move(untracked_), untrackedQueue_) == 0;
+  return tracked ? RingFault::kNone : RingFault::kInflightArea;
+}
+
+int PackedRing::track(std::shared_ptr<InflightArea> area, uint32_t queue) {
+  if (!begun_) {
+    untracked_ = std::move(area);
+    untrackedQueue_ = queue;
+    return 0;
+  }
+  const PackedUsed used{static_cast<uint16_t>(used_.index), used_.wrap};
+  const int result = inflight_.start(std::move(area), queue, size_, ring_, used);
+  if (result != 0 || !inflight_.takenUp()) return result;
+  // What front-ends say of the base after a crash can't be right for more than one of them.
+  used_ = published_ = {inflight_.used().index, inflight_.used().wrap};
+  avail_ = used_;
+  avail_.advance(inflight_.leftEntries(), size_);
+  freeEntries_ = size_ - inflight_.leftEntries();
+  hideUnpublished();
+  seen_ = avail_;
+  seenEntries_ = seenChains_ = 0;
+  seenOpen_ = false;
+  enableNotification();
+  return 0;
 }
 
 bool PackedRing::overlaps(const IoRange& range) const {
@@ -115,6 +139,18 @@ RingFault PackedRing::resolve(AddressSpace* space) {
   return RingFault::kNone;
 }
 
+// A former back-end killed in the middle of a batch has left used descriptors that the driver did
+// not see, as their first one was missing. Our first one would show it the others, too.
+void PackedRing::hideUnpublished() {
+  PackedPosition at = used_;
+  for (uint32_t i = 0; i < inflight_.leftEntries(); i++, at.advance(1, size_)) {
+    uint8_t* flags = entry(at.index) + kFlagsOffset;
+    if (isAvailable(readOnce<uint16_t>(flags), at.wrap)) continue;
+    storeRelease16(flags, at.wrap ? kDescAvail : kDescUsed);
+    if (log_.active()) log_.markRing(entry(at.index), kDescBytes, *memory());
+  }
+}
+
 // Tells wrap counter 0 at index 0 from a ring that begins. Until the driver has come round, it sets
 // no USED; a ring that has come round has it in the entry of its last used descriptor, or in what
 // the driver made of that entry since.
@@ -147,7 +183,7 @@ RingFault PackedRing::available(uint32_t* count) {
     seenOpen_ = (flags & kDescNext) != 0;
     if (!seenOpen_) seenChains_++;
   }
-  *count = seenChains_;
+  *count = seenChains_ + inflight_.leftCount();
   // PK-004: every entry the driver may have filled, and still NEXT.
   return seenOpen_ && seenEntries_ >= freeEntries_ ? RingFault::kChainLength : RingFault::kNone;
 }
@@ -169,48 +205,71 @@ void PackedRing::forgetSeen(uint32_t entries) {
 }
 
 RingFault PackedRing::pop(uint16_t* id) {
+  const bool leftover = inflight_.leftCount() > 0;
   walked_.clear();
   uint16_t walkedId = 0;
-  const RingFault fault = walk(&walked_, &walkedId);
+  const RingFault fault = leftover ? walkLeftover(&walked_, &walkedId) : walk(&walked_, &walkedId);
   if (fault != RingFault::kNone) return fault;
   if (walkedId >= size_) return RingFault::kBufferId;
   if (chains_[walkedId].inFlight) return RingFault::kInFlight;
   std::swap(chains_[walkedId], walked_);
   DescriptorChain& chain = chains_[walkedId];
   inFlight_.enter(&chain);
+  *id = walkedId;
+  if (leftover) {
+    inflight_.dropLeft();
+    return RingFault::kNone;
+  }
+  inflight_.begin(record_);
   avail_.advance(chain.directDescriptors, size_);
   freeEntries_ -= chain.directDescriptors;
   forgetSeen(chain.directDescriptors);
-  *id = walkedId;
   return RingFault::kNone;
 }
 
 // Bounded: a chain takes no more entries than the driver may have filled.
 RingFault PackedRing::walk(DescriptorChain* chain, uint16_t* id) {
   PackedPosition at = avail_;
+  record_.clear();
   for (;;) {
     if (chain->directDescriptors == freeEntries_) return RingFault::kChainLength;
     const uint8_t* from = entry(at.index);
     const uint16_t flags = loadAcquire16(from + kFlagsOffset);
     // available() saw it; a driver that takes an entry back breaks §2.8.16.
     if (!isAvailable(flags, at.wrap)) return RingFault::kTakenBack;
-    const uint64_t address = readOnce<uint64_t>(from);
-    const uint32_t length = readOnce<uint32_t>(from + kLengthOffset);
+    const PackedDescriptorCopy descriptor{readOnce<uint64_t>(from),
+                                          readOnce<uint32_t>(from + kLengthOffset),
+                                          readOnce<uint16_t>(from + kIdOffset), flags};
     // The id of the last descriptor is the chain's (§2.8.6).
-    *id = readOnce<uint16_t>(from + kIdOffset);
-    chain->directDescriptors++;
+    *id = descriptor.id;
     at.advance(1, size_);
-    if (flags & kDescIndirect) {
-      // §2.8.19: a table is a list of its own. WRITE on its descriptor is ignored (§2.8.7).
-      const bool alone = chain->directDescriptors == 1 && !(flags & kDescNext);
-      if (!alone) return RingFault::kIndirectNext;
-      return walkTable(address, length, chain);
-    }
-    const RingFault fault =
-        ChainBuilder::append(&space_, address, length, (flags & kDescWrite) != 0, chain);
+    if (inflight_.recording()) record_.push_back(descriptor);
+    const RingFault fault = add(descriptor, chain);
     if (fault != RingFault::kNone) return fault;
     if (!(flags & kDescNext)) return RingFault::kNone;
   }
+}
+
+// The ring's entries may be others by now: the area has what was fetched from them.
+RingFault PackedRing::walkLeftover(DescriptorChain* chain, uint16_t* id) {
+  for (const PackedDescriptorCopy& descriptor : inflight_.nextLeft()) {
+    *id = descriptor.id;
+    const RingFault fault = add(descriptor, chain);
+    if (fault != RingFault::kNone) return fault;
+  }
+  return RingFault::kNone;
+}
+
+RingFault PackedRing::add(const PackedDescriptorCopy& descriptor, DescriptorChain* chain) {
+  const auto& [address, length, id, flags] = descriptor;
+  chain->directDescriptors++;
+  if (flags & kDescIndirect) {
+    // §2.8.19: a table is a list of its own. WRITE on its descriptor is ignored (§2.8.7).
+    const bool alone = chain->directDescriptors == 1 && !(flags & kDescNext);
+    if (!alone) return RingFault::kIndirectNext;
+    return walkTable(address, length, chain);
+  }
+  return ChainBuilder::append(&space_, address, length, (flags & kDescWrite) != 0, chain);
 }
 
 // §2.8.7: entries one after another; of their flags only WRITE means something (PK-008).
@@ -247,6 +306,7 @@ void PackedRing::addUsed(uint16_t id, uint32_t writtenBytes) {
     log_.markRing(to, kDescBytes, *memory());
   }
   used_.advance(chain.directDescriptors, size_);
+  inflight_.ended(id, {static_cast<uint16_t>(used_.index), used_.wrap});
   unpublishedEntries_ += chain.directDescriptors;
   freeEntries_ += chain.directDescriptors;
   inFlight_.leave(&chain);
@@ -258,6 +318,7 @@ void PackedRing::publish() {
   storeRelease16(first + kFlagsOffset, firstUsedFlags_);
   if (log_.active()) log_.markRing(first, kDescBytes, *memory());
   published_ = used_;
+  inflight_.published();
   entriesSinceLook_ += unpublishedEntries_;
   unpublishedEntries_ = 0;
 }

@@ -12,6 +12,7 @@
 #include "guest-memory.h"
 #include "in-flight-totals.h"
 #include "inflight-area.h"
+#include "packed-inflight.h"
 #include "ring-addresses.h"
 #include "ring-log.h"
 
@@ -42,7 +43,8 @@ class PackedRing {
   // IOMMU a ring starts unmapped when its own addresses are not translated yet.
   int start(std::shared_ptr<GuestMemory> memory, uint32_t size, const RingAddresses& addresses,
             uint32_t base, bool eventIdx, Addressing addressing = {});
-  int track(std::shared_ptr<InflightArea>, uint32_t) { return 0; }
+  // As SplitRing::track.
+  int track(std::shared_ptr<InflightArea> area, uint32_t queue);
   // Re-resolves the addresses in another memory; false when the ring is no longer inside.
   bool move(std::shared_ptr<GuestMemory> memory);
 
@@ -63,15 +65,16 @@ class PackedRing {
   DescriptorChain& chain(uint16_t id) { return chains_[id]; }
   bool inFlight(uint16_t id) const { return id < size_ && chains_[id].inFlight; }
   uint32_t inFlightCount() const { return inFlight_.chains; }
-  uint32_t leftoverCount() const { return 0; }
+  // Requests of a former back-end that are not popped yet.
+  uint32_t leftoverCount() const { return inflight_.leftCount(); }
   // Requests the driver waits for, as far as available() looked.
-  uint32_t outstanding() const { return inFlight_.chains + seenChains_; }
+  uint32_t outstanding() const { return inFlight_.chains + seenChains_ + inflight_.leftCount(); }
   uint64_t inFlightSegments() const { return inFlight_.segments; }
   uint64_t inFlightBytes() const { return inFlight_.bytes; }
 
   // Puts a used descriptor behind the last one; the driver sees it at publish().
   void addUsed(uint16_t id, uint32_t writtenBytes);
-  // Forgets a request without telling the driver.
+  // Forgets a request without telling the driver: in the inflight area it stays in flight.
   void abandon(uint16_t id) { inFlight_.leave(&chains_[id]); }
   bool unpublished() const { return unpublishedEntries_ > 0; }
   void publish();
@@ -88,7 +91,7 @@ class PackedRing {
   bool logging() const { return log_.active(); }
   void logInFlight() const;
 
-  bool poisoned() const { return memory()->poisoned() || log_.lost(); }
+  bool poisoned() const { return memory()->poisoned() || inflight_.poisoned() || log_.lost(); }
   const std::shared_ptr<GuestMemory>& memory() const { return space_.memory(); }
   uint32_t size() const { return size_; }
   // What start() takes to go on here.
@@ -98,7 +101,10 @@ class PackedRing {
   RingFault resolve(AddressSpace* space);
   void begin();
   bool neverWrapped() const;
+  void hideUnpublished();
   RingFault walk(DescriptorChain* chain, uint16_t* id);
+  RingFault walkLeftover(DescriptorChain* chain, uint16_t* id);
+  RingFault add(const PackedDescriptorCopy& descriptor, DescriptorChain* chain);
   RingFault walkTable(uint64_t address, uint32_t length, DescriptorChain* chain);
   void forgetSeen(uint32_t entries);
   void writeEvent(uint32_t offset, uint16_t value);
@@ -133,6 +139,10 @@ class PackedRing {
   InFlightTotals inFlight_;
   std::vector<DescriptorChain> chains_;  // by buffer id
   DescriptorChain walked_;               // the id comes with the last descriptor
+  PackedInflight inflight_;
+  std::vector<PackedDescriptorCopy> record_;  // scratch: what the inflight area gets of a chain
+  std::shared_ptr<InflightArea> untracked_;   // until the ring is mapped
+  uint32_t untrackedQueue_ = 0;
   ChainBuilder builder_;
 };
 

@@ -16,18 +16,19 @@ namespace {
 
 constexpr uint32_t kSize = 256;
 constexpr int kRounds = 300;
-constexpr uint64_t kAreaBytes = 8192;
+constexpr uint64_t kAreaBytes = 16384;
 
 // A back-end that completes in batches out of order, as completions of a disk come. Its own
 // mappings: guest memory does not go into a child.
+template <typename Ring>
 [[noreturn]] void serve(Driver& driver, int areaFd, uint32_t seed, bool toTheEnd) {
   std::minstd_rand random(seed);
   int error = 0;
   const auto memory = GuestMemory().with(driver.file().fd(), driver.region(), &error);
   auto area = InflightArea::map(areaFd, {kAreaBytes, 0, 1, kSize}, &error);
-  SplitRing ring;
+  Ring ring;
   if (memory == nullptr || area == nullptr ||
-      ring.start(memory, kSize, driver.addresses(), driver.options().base, true) != 0 ||
+      ring.start(memory, kSize, driver.addresses(), driver.base(), true) != 0 ||
       ring.track(std::move(area), 0) != 0) {
     _exit(1);
   }
@@ -66,7 +67,7 @@ TEST("LF-001 LF-006: killed at random, every request comes back exactly once") {
     const bool last = round == kRounds - 1;
     const auto seed = static_cast<uint32_t>(random());
     const pid_t child = fork();
-    if (child == 0) serve(driver, area.fd(), seed, last);
+    if (child == 0) serve<SplitRing>(driver, area.fd(), seed, last);
     // The first used element shows that the child is at work.
     const uint16_t before = driver.usedIndex();
     for (int i = 0; i < 20000 && driver.usedIndex() == before; i++) usleep(1);
@@ -92,6 +93,49 @@ TEST("LF-001 LF-006: killed at random, every request comes back exactly once") {
   CHECK(returned > kSize * 2);
   // Some must have died between used.idx and the end of what follows it.
   CHECK(dirty > 0);
+}
+
+TEST("PK-014: a packed ring's back-end killed at random, every request comes back exactly once") {
+  constexpr uint16_t kChains = 64;
+  Driver driver({.size = kSize, .base = 0x8000 + 200, .packed = true});
+  const SharedFile area(kAreaBytes);
+  std::vector<bool> waiting(kChains, false);
+  std::minstd_rand random(11);
+  uint64_t returned = 0;
+  for (int round = 0; round < kRounds; round++) {
+    for (uint16_t id = 0; id < kChains; id++) {
+      if (waiting[id]) continue;
+      waiting[id] = true;
+      std::vector<PackedDescriptor> chain(1 + random() % 3, {driver.heap(), 16, id, kWrite});
+      for (size_t i = 0; i + 1 < chain.size(); i++) chain[i].flags |= kNext;
+      driver.packed().offer(chain);
+    }
+    const bool last = round == kRounds - 1;
+    const auto seed = static_cast<uint32_t>(random());
+    const pid_t child = fork();
+    if (child == 0) serve<PackedRing>(driver, area.fd(), seed, last);
+    Used used{};
+    const auto take = [&] {
+      if (!driver.takeUsed(&used)) return false;
+      CHECK(used.id < kChains && waiting[used.id]);
+      CHECK_EQ(used.length, used.id + 1);
+      waiting[used.id] = false;
+      returned++;
+      return true;
+    };
+    for (int i = 0; i < 20000 && !take(); i++) usleep(1);
+    int status = 0;
+    if (!last) {
+      for (uint32_t i = random() % 20000; i > 0; i--) asm volatile("");
+      kill(child, SIGKILL);
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(WIFSIGNALED(status) ? 0 : WEXITSTATUS(status), 0);
+    while (take()) {
+    }
+  }
+  for (const bool waits : waiting) CHECK(!waits);
+  CHECK(returned > kChains * 2);
 }
 
 struct Recorded {

@@ -31,6 +31,7 @@ interface Lane {
   readonly name: string;
   readonly queues: number;
   readonly queueSize: number;
+  readonly packed?: boolean;
   readonly slots: number;
   readonly withoutFeatures: bigint;
   readonly args: readonly string[];
@@ -53,6 +54,15 @@ const LANES: readonly Lane[] = [
     slots: 64,
     withoutFeatures: VIRTIO_F_RING_EVENT_IDX,
     args: ['--aio', 'threads', '--cache', 'writethrough'],
+  },
+  {
+    name: 'PK-014: packed, two queues of 100',
+    queues: 2,
+    queueSize: 100,
+    packed: true,
+    slots: 24,
+    withoutFeatures: 0n,
+    args: ['--num-queues', '2', '--queue-size', '128'],
   },
 ];
 
@@ -79,6 +89,7 @@ class Victim {
   early = 0;
   readonly #directory = mkdtempSync(join(tmpdir(), 'vk-'));
   readonly #lane: Lane;
+  readonly #firstBases: readonly number[];
   #daemon: DaemonProcess | undefined;
   #started = false;
   readonly #killNow = () => this.#daemon?.signal('SIGKILL');
@@ -87,9 +98,10 @@ class Victim {
     this.#lane = lane;
     this.random = randomOf(seed);
     makeFile(join(this.#directory, 'disk.img'), IMAGE_BYTES);
-    const { queues, queueSize, withoutFeatures } = lane;
+    const { queues, queueSize, packed = false, withoutFeatures } = lane;
     const sizeBytes = 4 << 20;
-    this.guest = new LastingGuest({ sizeBytes, queues, queueSize, withoutFeatures });
+    this.guest = new LastingGuest({ sizeBytes, queues, queueSize, packed, withoutFeatures });
+    this.#firstBases = this.guest.queues.map(({ driver }) => driver.resumeBase);
     this.load = new BlkLoad(this.guest, lane.slots, this.random);
     process.once('exit', this.#killNow);
   }
@@ -133,11 +145,15 @@ class Victim {
   }
 
   /** After a crash front-ends say any of these. */
-  #anyBase({ ring }: TestQueue): number {
+  #anyBase(queue: TestQueue): number {
     // An area that no ring has started with says nothing, so the first start has to be told.
     if (!this.#started) {
-      return ring.usedIndex;
+      return this.#firstBases[queue.index] as number;
     }
+    if (this.#lane.packed) {
+      return queue.driver.resumeBase;
+    }
+    const { ring } = queue;
     const bases = [ring.usedIndex, ring.availIndex, ring.base];
     return bases[Math.floor(this.random() * bases.length)] as number;
   }

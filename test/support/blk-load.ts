@@ -86,15 +86,15 @@ export class BlkLoad {
 
   #publish(): void {
     for (const queue of this.#guest.queues) {
-      if (queue.ring.publish()) {
+      if (queue.driver.publish()) {
         queue.kick();
       }
     }
   }
 
   collect(): void {
-    for (const { index, ring } of this.#guest.queues) {
-      for (const { id, length } of ring.takeUsed()) {
+    for (const { index, driver } of this.#guest.queues) {
+      for (const { id, length } of driver.takeUsed()) {
         const key = `${index}/${id}`;
         const slot = this.#busy.get(key);
         if (slot === undefined) {
@@ -139,7 +139,7 @@ export class BlkLoad {
       dataBytes = BLOCK_BYTES;
     }
     const middle = { offset: data, bytes: dataBytes, writable: kind === 'read' };
-    const head = queues[slot.queueIndex]?.ring.add([
+    const head = queues[slot.queueIndex]?.driver.add([
       { offset: header, bytes: HEADER_BYTES, writable: false },
       ...(dataBytes > 0 ? [middle] : []),
       { offset: status, bytes: 1, writable: true },

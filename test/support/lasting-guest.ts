@@ -17,18 +17,17 @@ import {
 import { native } from '../../src/native/index.js';
 import { TestQueue } from '../../src/testing/index.js';
 
-/** The rings here are split, with the guest's own addresses. */
-const NOT_TAKEN = VIRTIO_F_RING_PACKED | VIRTIO_F_ACCESS_PLATFORM;
-
 export interface LastingGuestOptions extends SharedMemoryOptions {
   readonly queues: number;
   readonly queueSize: number;
-  /** First index of the rings; near their end, so that they wrap. */
+  readonly packed?: boolean;
+  /** First index of the rings; near their end, so that they wrap. Packed: and wrap counter. */
   readonly base?: number;
   readonly withoutFeatures?: bigint;
 }
 
 const DEFAULT_BASE = 65_500;
+const defaultPackedBase = (queueSize: number) => 0x8000 | (queueSize - 5);
 
 export class LastingGuest {
   readonly memory: SharedMemory;
@@ -40,16 +39,17 @@ export class LastingGuest {
   constructor(options: LastingGuestOptions) {
     this.#options = options;
     this.memory = new SharedMemory(options);
-    const { queues, queueSize: size, base = DEFAULT_BASE, withoutFeatures = 0n } = options;
+    const { queues, queueSize: size, packed = false, withoutFeatures = 0n } = options;
+    const base = options.base ?? (packed ? defaultPackedBase(size) : DEFAULT_BASE);
     const eventIdx = !hasFeature(withoutFeatures, VIRTIO_F_RING_EVENT_IDX);
     this.queues = Array.from(
       { length: queues },
-      (_, index) => new TestQueue(this.memory, index, { size, base, eventIdx }),
+      (_, index) => new TestQueue(this.memory, index, { size, base, eventIdx, packed }),
     );
   }
 
   /** Connects and says everything QEMU says after a reconnect. `base`: what SET_VRING_BASE says. */
-  async connect(socket: string, base = (queue: TestQueue) => queue.ring.usedIndex): Promise<void> {
+  async connect(socket: string, base = this.#usualBase): Promise<void> {
     await this.negotiate(socket);
     for (const queue of this.queues) {
       await this.startQueue(queue, base(queue));
@@ -59,6 +59,10 @@ export class LastingGuest {
     }
   }
 
+  /** QEMU's for a split ring: the used index. */
+  readonly #usualBase = (queue: TestQueue): number =>
+    this.#options.packed ? queue.driver.resumeBase : queue.ring.usedIndex;
+
   /** As far as the memory table; the area is fetched the first time and kept. */
   async negotiate(socket: string): Promise<void> {
     const frontend = VhostUserFrontend.connect(socket);
@@ -67,14 +71,16 @@ export class LastingGuest {
     const protocol = await frontend.getProtocolFeatures();
     await frontend.setProtocolFeatures(protocol & ~VHOST_USER_PROTOCOL_F_GPA_ADDRESSES);
     await frontend.setOwner();
-    await frontend.setFeatures(offered & ~NOT_TAKEN & ~(this.#options.withoutFeatures ?? 0n));
-    const { queues, queueSize } = this.#options;
+    const { queues, queueSize, packed = false, withoutFeatures = 0n } = this.#options;
+    const kind = packed ? 0n : VIRTIO_F_RING_PACKED;
+    await frontend.setFeatures(offered & ~(withoutFeatures | kind | VIRTIO_F_ACCESS_PLATFORM));
     this.inflight ??= await frontend.getInflightFd(queues, queueSize);
     await frontend.setInflightFd(this.inflight);
     await frontend.setMemTable([this.memory.region], [this.memory.fd]);
   }
 
-  async startQueue({ index, ring, callFd, errFd, kickFd }: TestQueue, base: number): Promise<void> {
+  async startQueue(queue: TestQueue, base: number): Promise<void> {
+    const { index, driver: ring, callFd, errFd, kickFd } = queue;
     const { connected: frontend, memory } = this;
     await frontend.setVringNum(index, ring.size);
     await frontend.setVringBase(index, base);
