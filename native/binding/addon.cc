@@ -7,6 +7,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   vhost::initInflight(env, exports);
   vhost::initDescriptors(env, exports);
   vhost::initSocket(env, exports);
+  vhost::initHostSocket(env, exports);
   vhost::initWatcher(env, exports);
   vhost::initDataPlane(env, exports);
   return exports;
