@@ -262,7 +262,8 @@ export class VsockDriver {
 
   #receive(queue: TestQueue): void {
     const { memory } = this.frontend;
-    let offered = false;
+    // Offered after the loop: a new chain may get the head of one that is still to be looked at.
+    const free: number[] = [];
     for (const { id, length } of queue.ring.takeUsed()) {
       const offset = this.#buffers.get(id) as number;
       this.#buffers.delete(id);
@@ -271,12 +272,12 @@ export class VsockDriver {
         this.#note(packet);
         this.#inbox.push(packet);
       }
-      if (this.#stocked) {
-        this.#offer(offset, this.#receiveBytes);
-        offered = true;
-      }
+      free.push(offset);
     }
-    if (offered) {
+    if (this.#stocked && free.length > 0) {
+      for (const offset of free) {
+        this.#offer(offset, this.#receiveBytes);
+      }
       this.#publish(queue);
     }
   }

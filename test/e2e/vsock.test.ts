@@ -10,8 +10,8 @@ const sha = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('he
 
 t.test('the guest connects to the host', async (t) => {
   const scene = await vsockScene(t);
-  const driver = await scene.start();
-  const served = new Promise<Socket>((resolve) => void scene.listen(1234, resolve));
+  const driver = await scene.start(t);
+  const served = new Promise<Socket>((resolve) => void scene.listen(t, 1234, resolve));
   const guest = await driver.connect(5000, 1234);
   const host = await served;
   await driver.send(guest, Buffer.from('hello'));
@@ -22,8 +22,8 @@ t.test('the guest connects to the host', async (t) => {
 
 t.test('the host connects to the guest', async (t) => {
   const scene = await vsockScene(t);
-  const driver = await scene.start();
-  const host = scene.connect('CONNECT 80\n');
+  const driver = await scene.start(t);
+  const host = scene.connect(t, 'CONNECT 80\n');
   const guest = await driver.accept();
   t.equal(guest.guestPort, 80);
   t.equal(await nextChunk(host), `OK ${guest.hostPort}\n`);
@@ -35,17 +35,17 @@ t.test('the host connects to the guest', async (t) => {
 
 t.test('megabytes both ways', async (t) => {
   const scene = await vsockScene(t);
-  const driver = await scene.start({ receiveBytes: 65_536 + 44 });
+  const driver = await scene.start(t, { receiveBytes: 65_536 + 44 });
   const bytes = randomBytes(8 << 20);
   const got: Promise<Buffer>[] = [];
-  await scene.listen(1, (socket) => {
+  await scene.listen(t, 1, (socket) => {
     got.push(toEnd(socket));
   });
   const guest = await driver.connect(5001, 1);
   await driver.send(guest, bytes);
   await driver.say(guest, VSOCK_SHUTDOWN, 2);
   t.equal(sha((await got[0]) as Buffer), sha(bytes), 'guest to host');
-  const host = scene.connect('CONNECT 7\n');
+  const host = scene.connect(t, 'CONNECT 7\n');
   const second = await driver.accept();
   await nextChunk(host);
   host.write(bytes);
@@ -54,8 +54,8 @@ t.test('megabytes both ways', async (t) => {
 
 t.test('VS-034 half-close carries the end one way, the other still flows', async (t) => {
   const scene = await vsockScene(t);
-  const driver = await scene.start();
-  const served = new Promise<Socket>((resolve) => void scene.listen(9, resolve));
+  const driver = await scene.start(t);
+  const served = new Promise<Socket>((resolve) => void scene.listen(t, 9, resolve));
   const guest = await driver.connect(5002, 9);
   const host = await served;
   const all = toEnd(host);
@@ -73,7 +73,7 @@ t.test('VS-034 half-close carries the end one way, the other still flows', async
 
 t.test('VS-031 nobody listens', async (t) => {
   const scene = await vsockScene(t);
-  const driver = await scene.start();
+  const driver = await scene.start(t);
   const guest = driver.socket(5003, 99);
   await driver.say(guest, 1);
   t.equal((await driver.packet()).op, VSOCK_RST);
@@ -85,13 +85,15 @@ t.test('VS-031 nobody listens', async (t) => {
 
 t.test('a host program that leaves', async (t) => {
   const scene = await vsockScene(t);
-  const driver = await scene.start();
-  const host = scene.connect('CONNECT 80\n');
+  const driver = await scene.start(t);
+  const host = scene.connect(t, 'CONNECT 80\n');
   const guest = await driver.accept();
   await nextChunk(host);
   host.write('bye');
   host.destroy();
   t.equal(Buffer.from(await driver.receive(guest, 3)).toString(), 'bye');
-  t.equal((await driver.packetOf(VSOCK_SHUTDOWN)).flags, 3);
+  // It may be seen to end before it is seen to be gone.
+  const { flags } = await driver.packetOf(VSOCK_SHUTDOWN);
+  t.equal(flags === 2 ? (await driver.packetOf(VSOCK_SHUTDOWN)).flags : flags, 3);
   t.equal((await driver.packetOf(VSOCK_RST)).dstPort, 80, 'RST, as the guest did not answer');
 });

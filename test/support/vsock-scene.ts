@@ -19,11 +19,16 @@ export const GUEST_CID = 42;
 export interface VsockScene {
   readonly daemon: DaemonProcess;
   readonly path: string;
-  start(driver?: VsockDriverOptions, frontend?: Partial<TestFrontendOptions>): Promise<VsockDriver>;
+  /** A session that lasts as long as the test. */
+  start(
+    t: Test,
+    driver?: VsockDriverOptions,
+    frontend?: Partial<TestFrontendOptions>,
+  ): Promise<VsockDriver>;
   /** A host program that listens for the guest's connections to this port. */
-  listen(port: number, serve: (socket: Socket) => void): Promise<Server>;
+  listen(t: Test, port: number, serve: (socket: Socket) => void): Promise<Server>;
   /** A host program that asks for a port of the guest's; what it is answered comes by `data`. */
-  connect(greeting: string): Socket;
+  connect(t: Test, greeting: string): Socket;
 }
 
 export async function vsockScene(t: Test, args: readonly string[] = []): Promise<VsockScene> {
@@ -44,18 +49,18 @@ export async function vsockScene(t: Test, args: readonly string[] = []): Promise
   return {
     daemon,
     path,
-    start: async (driver = {}, frontend = {}) => {
-      const started = await TestFrontend.start({ socket, queues: 3, ...frontend });
+    start: async (t, driver = {}, frontend = {}) => {
+      const started = await startFrontend({ socket, queues: 3, ...frontend });
       t.teardown(() => started.close());
       return new VsockDriver(started, { guestCid: GUEST_CID, ...driver });
     },
-    listen: async (port, serve) => {
+    listen: async (t, port, serve) => {
       const server = createServer({ allowHalfOpen: true }, serve);
       t.teardown(() => server.close());
       await new Promise<void>((resolve) => server.listen(`${path}_${port}`, resolve));
       return server;
     },
-    connect: (greeting) => {
+    connect: (t, greeting) => {
       const made = createConnection({ path, allowHalfOpen: true });
       made.on('error', () => {});
       t.teardown(() => made.destroy());
@@ -65,12 +70,11 @@ export async function vsockScene(t: Test, args: readonly string[] = []): Promise
   };
 }
 
-/** All a socket says until its end. */
+/** All a socket says until its end; it stays open for writing. */
 export async function toEnd(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of socket) {
-    chunks.push(chunk as Buffer);
-  }
+  socket.on('data', (chunk) => chunks.push(chunk));
+  await new Promise((resolve) => socket.once('end', resolve));
   return Buffer.concat(chunks);
 }
 
@@ -80,4 +84,18 @@ export async function nextChunk(socket: Socket): Promise<string> {
     socket.once('data', (chunk) => resolve(String(chunk)));
     socket.once('close', () => reject(new Error('closed')));
   });
+}
+
+/** The former session may still be ending. */
+async function startFrontend(options: TestFrontendOptions): Promise<TestFrontend> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await TestFrontend.start(options);
+    } catch (error) {
+      if (tries === 100) {
+        throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
 }

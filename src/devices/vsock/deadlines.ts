@@ -32,15 +32,13 @@ export class Deadlines {
     this.#kinds.set(limitMs, list);
     list.push({ atMs: performance.now() + limitMs, expire });
     if (!this.#armed) {
-      this.#armed = true;
-      check('timer', native.timerArm(this.#timer, TICK_MS, TICK_MS));
+      this.#arm();
     }
   }
 
   /** The timer has expired. */
   tick(): void {
     const nowMs = performance.now();
-    let left = 0;
     for (const [limitMs, list] of this.#kinds) {
       const first = list.findIndex(({ atMs }) => atMs > nowMs);
       const due = first < 0 ? list : list.slice(0, first);
@@ -49,12 +47,17 @@ export class Deadlines {
       for (const { expire } of due) {
         expire();
       }
-      left += this.#kinds.get(limitMs)?.length ?? 0;
     }
-    if (left === 0 && this.#armed) {
-      this.#armed = false;
-      check('timer', native.timerArm(this.#timer, 0, 0));
+    this.#armed = false;
+    if ([...this.#kinds.values()].some((list) => list.length > 0)) {
+      this.#arm();
     }
+  }
+
+  /** Once: a timerfd goes on by itself only for somebody who reads it. */
+  #arm(): void {
+    this.#armed = true;
+    check('timer', native.timerArm(this.#timer, TICK_MS, 0));
   }
 
   close(): void {
