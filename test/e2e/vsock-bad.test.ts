@@ -164,8 +164,10 @@ t.test(
     t.ok(total >= 262_144 && total < 2 << 20, `${total} bytes were taken`);
     const live = await driver.connect(5001, PORT);
     await driver.send(live, Buffer.from('others go on'));
-    const rest = guest.peerBufAlloc - (guest.sent - guest.peerFwdCnt);
-    await driver.say(guest, VSOCK_RW, 0, Buffer.alloc(rest + 1));
+    // As much again as the whole credit: more than can have been forwarded and not announced.
+    for (let i = 0; i < 5; i++) {
+      await driver.say(guest, VSOCK_RW, 0, part);
+    }
     await expectRst(t, driver, guest.guestPort, 'RST');
     host.destroy();
   },
@@ -257,7 +259,7 @@ t.test('VS-033 lines that are no CONNECT', async (t) => {
     'CONNECT 1\0\n',
     'HELLO 1\n',
     '\n',
-    'x'.repeat(1 << 20),
+    'x'.repeat(4096),
   ];
   for (const row of rows) {
     const host = scene.connect(t, row);
@@ -273,19 +275,18 @@ t.test('VS-033 lines that are no CONNECT', async (t) => {
 });
 
 t.test('VS-033 thousands of half lines', async (t) => {
-  const driver = await scene.start(t);
-  const hosts = Array.from({ length: 2000 }, () => {
-    const host = createConnection({ path: scene.path });
-    host.on('error', () => {});
-    host.resume();
-    host.write('CONNECT 1');
-    return host;
+  await t.test('the session', async (t) => {
+    const driver = await scene.start(t);
+    const hosts = Array.from({ length: 2000 }, () => {
+      const host = scene.connect(t, 'CONNECT 1');
+      host.resume();
+      host.on('end', () => host.destroy());
+      return host;
+    });
+    await Promise.all(hosts.map((host) => new Promise((resolve) => host.once('close', resolve))));
+    scene.connect(t, 'CONNECT 5\r\n');
+    t.equal((await driver.accept()).guestPort, 5, 'all are sent away, and the next is served');
   });
-  await Promise.all(hosts.map((host) => new Promise((resolve) => host.once('close', resolve))));
-  t.pass('all are sent away');
-  const late = scene.connect(t, 'CONNECT 5\r\n');
-  t.equal((await driver.accept()).guestPort, 5, 'and the next is served');
-  late.destroy();
   await settled(t);
 });
 

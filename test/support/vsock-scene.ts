@@ -55,7 +55,10 @@ export async function vsockScene(t: Test, args: readonly string[] = []): Promise
       return new VsockDriver(started, { guestCid: GUEST_CID, ...driver });
     },
     listen: async (t, port, serve) => {
-      const server = createServer({ allowHalfOpen: true }, serve);
+      const server = createServer({ allowHalfOpen: true }, (socket) => {
+        socket.on('error', () => {});
+        serve(socket);
+      });
       t.teardown(() => server.close());
       await new Promise<void>((resolve) => server.listen(`${path}_${port}`, resolve));
       return server;
