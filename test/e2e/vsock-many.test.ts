@@ -87,14 +87,13 @@ t.test('VS-011 REQUESTs to nobody, 20,000 of them', async (t) => {
   await scene.listen(t, PORT, (socket) => void socket.on('data', (text) => socket.write(text)));
   const live = await driver.connect(1, PORT);
   let answers = 0;
-  for (let i = 0; i < 20_000; i++) {
-    await driver.post({ srcPort: 2 + i, dstPort: 99, op: VSOCK_REQUEST });
-    while ((await driver.packetWithin(0)) !== undefined) {
-      answers++;
+  for (let i = 0; i < 20_000; i += 100) {
+    for (let k = 0; k < 100; k++) {
+      await driver.post({ srcPort: 2 + i + k, dstPort: 99, op: VSOCK_REQUEST });
     }
-  }
-  while (answers < 20_000 && (await driver.packetWithin(1000)) !== undefined) {
-    answers++;
+    for (let k = 0; k < 100; k++) {
+      answers += (await driver.packet()).op === VSOCK_RST ? 1 : 0;
+    }
   }
   t.equal(answers, 20_000);
   await driver.send(live, Buffer.from('alive'));
