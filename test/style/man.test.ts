@@ -38,7 +38,10 @@ for (const [page, flags] of PAGES) {
     const items = text.split('\n').filter((line) => line.startsWith('.It Fl'));
     const described = items.flatMap((line) => [...line.matchAll(/Fl -([\w-]+)/g)].map((m) => m[1]));
     t.strictSame([...described].sort(), [...known].sort());
-    const possible = new Set([...known, ...[Blk, Run, Vsock].flatMap(({ flags }) => flagsOf(flags))]);
+    const possible = new Set([
+      ...known,
+      ...[Blk, Run, Vsock].flatMap(({ flags }) => flagsOf(flags)),
+    ]);
     for (const [, name] of text.matchAll(/(?:Fl -| --)([a-z][\w-]*)/g)) {
       t.ok(possible.has(name as string), `--${name} exists`);
     }

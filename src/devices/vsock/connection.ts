@@ -1,7 +1,7 @@
 // One connection: its state, its credit, what it has to say to the guest (VIRTIO 1.3 §5.10.6).
 //
-// Its two ends live apart: the guest's is over when RST went one way or the other, the host's socket
-// may outlive it for a moment with bytes the host has yet to take.
+// Its two ends live apart: the guest's is over when RST went one way or the other, the host's may
+// outlive it for a moment with bytes the host has yet to take.
 
 import { Credit } from './credit.js';
 import {
