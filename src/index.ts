@@ -5,3 +5,6 @@ export * from './core/index.js';
 export { BlkDevice } from './devices/blk/device.js';
 export { ImageError } from './devices/blk/image.js';
 export { type BlkOptions, blkOptionsSchema } from './devices/blk/options.js';
+export { VsockDevice } from './devices/vsock/device.js';
+export { type VsockOptions, vsockOptionsSchema } from './devices/vsock/options.js';
+export { UdsError } from './devices/vsock/uds-listener.js';

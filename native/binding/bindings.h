@@ -24,6 +24,7 @@ void initMemory(Napi::Env env, Napi::Object exports);
 void initLog(Napi::Env env, Napi::Object exports);
 void initDescriptors(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
+void initHostSocket(Napi::Env env, Napi::Object exports);
 void initDataPlane(Napi::Env env, Napi::Object exports);
 void initWatcher(Napi::Env env, Napi::Object exports);
 

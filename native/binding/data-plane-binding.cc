@@ -41,6 +41,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                              InstanceMethod<&Self::missingAddress>("missingAddress"),
                              InstanceMethod<&Self::copyOut>("copyOut"),
                              InstanceMethod<&Self::copyIn>("copyIn"),
+                             InstanceMethod<&Self::move>("move"),
                              InstanceMethod<&Self::setArena>("setArena"),
                              InstanceMethod<&Self::watch>("watch"),
                              InstanceMethod<&Self::unwatch>("unwatch"),
@@ -224,6 +225,18 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     const Bytes from = arguments.range(2);
     return number(info, plane(info)->copyIn(arguments.u32(0), arguments.u32(1), from.data,
                                             static_cast<uint32_t>(from.length)));
+  }
+
+  // (code, chain, flags, fd, bytes, offset) -> bytes moved or -errno. On the data path: a call for
+  // each packet, so the arguments are read without ceremony; what makes no sense is -EINVAL.
+  Napi::Value move(const Napi::CallbackInfo& info) {
+    DataPlane* self = plane(info);
+    CommandRecord command = {};
+    uint32_t* const fields[] = {&command.code, &command.chain, &command.flags, &command.file};
+    for (size_t i = 0; i < 4; i++) napi_get_value_uint32(info.Env(), info[i], fields[i]);
+    napi_get_value_double(info.Env(), info[4], &command.length);
+    napi_get_value_uint32(info.Env(), info[5], &command.chainOffset);
+    return number(info, self->moveNow(command));
   }
 
   // (bytes): kept alive and pinned as long as the data plane.

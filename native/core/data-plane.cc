@@ -590,6 +590,15 @@ int64_t DataPlane::copyIn(uint32_t chain, uint32_t offset, const void* from, uin
              : static_cast<int64_t>(owner->ring.chain(head).copyIn(offset, from, bytes));
 }
 
+int64_t DataPlane::moveNow(const CommandRecord& command) {
+  const int64_t moved = operations_.moveNow(command, chainOf(command.chain));
+  uint16_t head = 0;
+  Vring* owner = moved == -EFAULT ? vringOf(command.chain, &head) : nullptr;
+  // The kernel met a lost page where our own access would have met SIGBUS (CS-077).
+  if (owner != nullptr) owner->ring.memory()->poison();
+  return moved;
+}
+
 uint64_t DataPlane::requestCount(uint32_t queue) const {
   const Vring* found = vring(queue);
   return found == nullptr ? 0 : found->requests;

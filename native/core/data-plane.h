@@ -104,6 +104,10 @@ class DataPlane {
   int64_t copyOut(uint32_t chain, uint32_t offset, void* to, uint32_t bytes);
   int64_t copyIn(uint32_t chain, uint32_t offset, const void* from, uint32_t bytes);
 
+  // kSend or kReceive at once, for a device that decides by how much moved (a socket that may be
+  // full); bytes moved or -errno. The chain stays open.
+  int64_t moveNow(const CommandRecord& command);
+
   // Watches a descriptor of the device's: a kReadable event with this token each time it becomes
   // readable (or, if asked, writable). Borrowed; one that hung up is watched no longer. -EEXIST,
   // -ENOSPC, or the engine's.

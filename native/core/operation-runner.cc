@@ -16,6 +16,10 @@ bool isByteCount(double value) {
   return value >= 0 && value <= kFileBytesMax;
 }
 
+bool isTransferLength(double value) {
+  return value >= 0 && value <= kTransferBytesMax;
+}
+
 }  // namespace
 
 OperationRunner::~OperationRunner() {
@@ -47,20 +51,14 @@ void OperationRunner::end(Operation* op, int result) {
 void OperationRunner::transfer(const CommandRecord& command, const DescriptorChain* chain,
                                const DescriptorChain* target) {
   Operation* op = take(command);
-  const bool receives = command.code == static_cast<uint32_t>(CommandCode::kReceive);
-  const bool sensible = command.length >= 0 && command.length <= kTransferBytesMax;
-  const auto bytes = static_cast<uint64_t>(sensible ? command.length : 0);
   int64_t moved = -EINVAL;
-  if (sensible && command.code == static_cast<uint32_t>(CommandCode::kCopy)) {
-    moved = copy(op, command, chain, target);
-  } else if (sensible) {
-    const bool found = command.flags & kCommandArena
-                           ? sliceArena(arena_, command.chainOffset, bytes, &op->segments)
-                           : chain != nullptr && chain->slice(receives, command.chainOffset, bytes,
-                                                              &op->segments) == bytes;
-    if (found) moved = transferOnce(command, &op->segments);
+  if (isTransferLength(command.length)) {
+    moved = command.code == static_cast<uint32_t>(CommandCode::kCopy)
+                ? copy(op, command, chain, target)
+                : move(command, chain, &op->segments);
   }
-  const bool satisfied = receives ? moved > 0 : moved == static_cast<int64_t>(bytes);
+  const bool receives = command.code == static_cast<uint32_t>(CommandCode::kReceive);
+  const bool satisfied = receives ? moved > 0 : moved >= 0 && moved == command.length;
   if (!satisfied) op->commandFlags &= ~kCommandComplete;
   const bool copied = satisfied && command.code == static_cast<uint32_t>(CommandCode::kCopy);
   if (!copied && !(op->commandFlags & kCommandComplete)) op->commandFlags |= kCommandNotify;
@@ -68,6 +66,22 @@ void OperationRunner::transfer(const CommandRecord& command, const DescriptorCha
     op->usedLength += static_cast<uint32_t>(moved);
   }
   end(op, static_cast<int>(moved));
+}
+
+int64_t OperationRunner::moveNow(const CommandRecord& command, const DescriptorChain* chain) {
+  targetSegments_.clear();
+  return isTransferLength(command.length) ? move(command, chain, &targetSegments_) : -EINVAL;
+}
+
+int64_t OperationRunner::move(const CommandRecord& command, const DescriptorChain* chain,
+                              std::vector<iovec>* segments) const {
+  const bool receives = command.code == static_cast<uint32_t>(CommandCode::kReceive);
+  const auto bytes = static_cast<uint64_t>(command.length);
+  const bool found = command.flags & kCommandArena
+                         ? sliceArena(arena_, command.chainOffset, bytes, segments)
+                         : chain != nullptr && chain->slice(receives, command.chainOffset, bytes,
+                                                            segments) == bytes;
+  return found ? transferOnce(command, segments) : -EINVAL;
 }
 
 int64_t OperationRunner::copy(Operation* op, const CommandRecord& command,

@@ -37,6 +37,9 @@ class OperationRunner {
   void transfer(const CommandRecord& command, const DescriptorChain* chain,
                 const DescriptorChain* target);
 
+  // kSend, kReceive without an operation: bytes moved or -errno, nothing to reap.
+  int64_t moveNow(const CommandRecord& command, const DescriptorChain* chain);
+
   // An operation that is done, *result 0, bytes (of a transfer) or -errno; nullptr: none now. It
   // must be given back.
   Operation* reap(int* result);
@@ -58,6 +61,8 @@ class OperationRunner {
   bool fill(Operation* op, const CommandRecord& command, const DescriptorChain* chain) const;
   void beginAttempt(Operation* op);
   void end(Operation* op, int result);
+  int64_t move(const CommandRecord& command, const DescriptorChain* chain,
+               std::vector<iovec>* segments) const;
   int64_t copy(Operation* op, const CommandRecord& command, const DescriptorChain* chain,
                const DescriptorChain* target);
 
@@ -67,7 +72,7 @@ class OperationRunner {
   std::vector<std::unique_ptr<Operation>> operations_;
   std::vector<Operation*> free_;
   std::deque<Operation*> ended_;       // without the engine: transfers, commands that made no sense
-  std::vector<iovec> targetSegments_;  // scratch of kCopy
+  std::vector<iovec> targetSegments_;  // scratch of kCopy and moveNow
   Arena arena_;
   HostFile files_[IoEngine::kFilesMax];
   bool continued_ = false;

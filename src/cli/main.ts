@@ -18,6 +18,7 @@ type CommandModule = {
 const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   blk: () => import('../commands/blk.js'),
   run: () => import('../commands/run.js'),
+  vsock: () => import('../commands/vsock.js'),
 };
 
 const HELP = ['--help', '-h'];

@@ -186,6 +186,24 @@ export interface HandlerContext {
   /** Copies into the writable part of a chain in flight; the bytes copied. */
   copyIn(chain: number, offset: number, from: Uint8Array, bytes: number): number;
   /**
+   * One attempt to move bytes between a descriptor and a chain in flight, over when it returns: for
+   * a device whose next decision depends on how much went. Codes and flags as for
+   * `CommandWriter.move`; the chain stays open.
+   *
+   * @returns bytes moved, or -errno
+   */
+  move(
+    code: number,
+    chain: number,
+    flags: number,
+    fd: number,
+    bytes: number,
+    chainOffset: number,
+  ): number;
+  /** Calls `QueueHandler.again` after the next turn, which does not sleep: the driver sees what is
+   *  complete while the rest is worked on. */
+  callAgain(): void;
+  /**
    * Calls `QueueHandler.event` with `token` (0 .. 2^24 - 1, unused until now) whenever `fd` becomes
    * readable, or if asked, writable; edge-triggered, so read it to the end. The descriptor stays
    * the device's: `unwatch` before closing it. A timerfd (`native.timerCreate`) need not be read.
@@ -207,6 +225,11 @@ export interface QueueHandler {
   event?(token: number, hungUp: boolean): void;
   /** What `DeviceHost.tellHandlers` was given, cloned. */
   message?(message: unknown): void;
+  /** What `HandlerContext.callAgain` asked for. */
+  again?(): void;
+  /** A vring starts, before its first request. resumed: where it last stopped, so that the driver
+   *  is taken to be the same; fresh: at index 0, where no driver has been yet. */
+  started?(queue: number, where: 'fresh' | 'resumed' | 'elsewhere'): void;
   /** A vring stops, or memory changes under it: no more requests of this queue come for now, and
    *  whoever waits does so until every chain of it is completed. A device that keeps chains for
    *  later (receive buffers) completes them here; what is at work ends by itself. */

@@ -70,6 +70,15 @@ export interface DataPlane {
   missingAddress(queue: number): bigint;
   copyOut(chain: number, offset: number, to: Uint8Array, at: number, bytes: number): number;
   copyIn(chain: number, offset: number, from: Uint8Array, at: number, bytes: number): number;
+  /** OP_SEND or OP_RECEIVE at once: bytes moved or -errno. */
+  move(
+    code: number,
+    chain: number,
+    flags: number,
+    fd: number,
+    bytes: number,
+    offset: number,
+  ): number;
   /** For commands with FLAG_ARENA. */
   setArena(bytes: Uint8Array): void;
   watch(fd: number, token: number, writable: boolean): number;
@@ -161,6 +170,17 @@ interface Addon {
   ): number;
   socketShutdown(fd: number): number;
   socketIsListening(fd: number): number;
+  /** Sockets of a device's own, on the host. Types: SOCK_STREAM, SOCK_SEQPACKET. */
+  hostListen(path: string, type: number, backlog: number): number;
+  hostConnect(path: string, type: number): number;
+  hostAccept(fd: number): number;
+  hostSend(fd: number, from: Uint8Array, offset: number, bytes: number): number;
+  /** The length of a whole message, even if it is cut. Peeking leaves it where it is. */
+  hostReceive(fd: number, to: Uint8Array, offset: number, bytes: number, peek: boolean): number;
+  /** How: SHUT_RD, SHUT_WR or SHUT_RDWR. */
+  hostShutdown(fd: number, how: number): number;
+  /** Room for messages of so many bytes, as far as the kernel allows. */
+  hostSetSendBytes(fd: number, bytes: number): number;
   Watcher: new (fd: number, ready: (events: number) => void) => Watcher;
   DataPlane: new (
     exchange: Uint8Array,

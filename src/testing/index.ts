@@ -7,3 +7,4 @@ export * from './device-contract.js';
 export * from './run-embedded-demo.js';
 export * from './test-device.js';
 export * from './test-frontend.js';
+export * from './vsock-driver.js';

@@ -41,6 +41,8 @@ class Rig {
     this.handler = chainHandlerFactory(definition).create({
       options: { start: 10 },
       commands: this.#commands,
+      move: () => 0,
+      callAgain: () => {},
       addFile: () => {},
       copyOut: (_, offset, to, bytes) => {
         to.fill(offset, 0, bytes);

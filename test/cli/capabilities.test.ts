@@ -6,3 +6,4 @@ t.strictSame(JSON.parse(capabilitiesJson('blk')), {
   type: 'block',
   features: ['read-only', 'blk-file'],
 });
+t.strictSame(JSON.parse(capabilitiesJson('vsock')), { type: 'vsock' });

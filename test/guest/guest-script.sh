@@ -7,15 +7,16 @@
 #
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
-#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | migrate |
+#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | vsock | migrate |
 #                lifecycle | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
 #   vt_part_mib  length of the partition; vt_raw_mib: where the area beyond it starts
+#   vt_many      connections at a time (vsock)
 #   vt_end       reboot | poweroff: how a stage ends that is not the last
 
 : "${vt_role:=disk}" "${vt_boots:=1}" "${vt_fill_mib:=16}" "${vt_part_mib:=64}"
-: "${vt_raw_mib:=72}" "${vt_end:=reboot}"
+: "${vt_raw_mib:=72}" "${vt_end:=reboot}" "${vt_many:=100}"
 disk=/dev/vda
 part=/dev/vda1
 files=/mnt/files
@@ -374,8 +375,29 @@ memory_stage() {
   check checksums verify
 }
 
+# The host decides by its answers on port 1002 what comes next.
+vsock_stage() {
+  say "fact cid $(vsock-peer cid)"
+  mkfifo /tmp/copy
+  sha256sum </tmp/copy >/tmp/sum &
+  head -c "$((vt_fill_mib * mib))" /dev/urandom | tee /tmp/copy |
+    vsock-peer connect 1000 >/tmp/answer || failed guest-to-host
+  wait
+  say "fact sent $(cut -c1-64 /tmp/sum)"
+  say "fact answer $(cat /tmp/answer)"
+  say "fact received $(vsock-peer listen 2000 </dev/null | sha256sum | cut -c1-64)"
+  say "fact messages $(vsock-peer messages 2001)"
+  check many vsock-peer many 1001 "$vt_many"
+  check echo sh -c 'echo hello | vsock-peer connect 1001 | grep -q "^hello$"'
+  refused nobody-there vsock-peer connect 999
+  # Left open on purpose: what becomes of it when the guest starts again is the host's to see.
+  sleep 1000 | vsock-peer connect 1003 &
+  vt_end=$(vsock-peer connect 1002 </dev/null)
+}
+
 start_up
 case $vt_role in
+  vsock) vsock_stage; finish "$vt_end" ;;
   probe) finish poweroff ;;
   rng) rng_stage; finish poweroff ;;
 esac

@@ -2,7 +2,7 @@
 // libraries, the kernel modules and the guest script.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 import { CpioArchive } from './cpio.js';
@@ -50,6 +50,16 @@ function addPrograms(archive: CpioArchive): void {
   }
 }
 
+/** Compiled here, with the compiler the addon needs anyway. */
+function addVsockPeer(archive: CpioArchive): void {
+  const source = join(checkoutDir(), 'test', 'guest', 'vsock-peer.c');
+  mkdirSync(guestCacheDir(), { recursive: true });
+  const program = join(guestCacheDir(), `vsock-peer.${process.pid}`);
+  output(process.env.CC ?? 'gcc', ['-O2', '-static', '-o', program, source]);
+  archive.file('bin/vsock-peer', readFileSync(program));
+  rmSync(program);
+}
+
 function addModules(archive: CpioArchive, kernel: GuestKernel): void {
   const modules = modulesInLoadOrder(kernel);
   for (const path of modules) archive.file(`modules/${basename(path)}`, readFileSync(path));
@@ -68,6 +78,7 @@ export function buildInitramfs(kernel: GuestKernel): string {
   // The kernel opens the console for PID 1 before anything could mount /dev.
   archive.characterDevice('dev/console', 5, 1).file('init', script);
   addPrograms(archive);
+  addVsockPeer(archive);
   addModules(archive, kernel);
   const bytes = archive.finish();
   const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);

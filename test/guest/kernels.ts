@@ -37,7 +37,14 @@ export function findQemuKernel(): GuestKernel | undefined {
   return {
     imagePath: join(root, 'boot', `vmlinuz-${release}`),
     modulesDir: join(root, 'lib', 'modules', release),
-    moduleNames: ['crc32c_generic', 'virtio_pci', 'virtio_blk', 'virtio_rng', 'ext4'],
+    moduleNames: [
+      'crc32c_generic',
+      'virtio_pci',
+      'virtio_blk',
+      'virtio_rng',
+      'vmw_vsock_virtio_transport',
+      'ext4',
+    ],
   };
 }
 
@@ -48,7 +55,13 @@ export function findUmlKernel(): GuestKernel | undefined {
   return {
     imagePath: join(root, 'bin', 'linux.uml'),
     modulesDir: join(root, 'lib', 'uml', 'modules', release),
-    moduleNames: ['crc32c_generic', 'virtio_uml', 'virtio_blk', 'ext4'],
+    moduleNames: [
+      'crc32c_generic',
+      'virtio_uml',
+      'virtio_blk',
+      'vmw_vsock_virtio_transport',
+      'ext4',
+    ],
   };
 }
 

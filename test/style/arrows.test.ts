@@ -90,6 +90,7 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   'core/virtqueue/chain-access.ts': 'types only',
   'core/session/handlers/handler.ts': 'types only',
   'core/worker/commands.ts': 'types only',
+  'devices/vsock/host-end.ts': 'types only',
   'core/protocol/frontend-requests.ts': 'table, held by core/protocol/requests.test.ts',
   'core/protocol/backend-requests.ts': 'table, held by core/protocol/requests.test.ts',
 };

@@ -7,6 +7,7 @@ import t from 'tap';
 import { EXIT_CODES } from '../../src/cli/exit-codes.js';
 import Blk from '../../src/commands/blk.js';
 import Run from '../../src/commands/run.js';
+import Vsock from '../../src/commands/vsock.js';
 import { ROOT } from '../cli/command.js';
 
 interface FlagLike {
@@ -21,6 +22,7 @@ const PAGES: readonly (readonly [string, Readonly<Record<string, FlagLike>>])[] 
   ['vhost-ts.1', {}],
   ['vhost-ts-blk.1', Blk.flags],
   ['vhost-ts-run.1', Run.flags],
+  ['vhost-ts-vsock.1', Vsock.flags],
 ];
 
 const flagsOf = (flags: Readonly<Record<string, FlagLike>>) =>
@@ -36,7 +38,10 @@ for (const [page, flags] of PAGES) {
     const items = text.split('\n').filter((line) => line.startsWith('.It Fl'));
     const described = items.flatMap((line) => [...line.matchAll(/Fl -([\w-]+)/g)].map((m) => m[1]));
     t.strictSame([...described].sort(), [...known].sort());
-    const possible = new Set([...known, ...flagsOf(Blk.flags), ...flagsOf(Run.flags)]);
+    const possible = new Set([
+      ...known,
+      ...[Blk, Run, Vsock].flatMap(({ flags }) => flagsOf(flags)),
+    ]);
     for (const [, name] of text.matchAll(/(?:Fl -| --)([a-z][\w-]*)/g)) {
       t.ok(possible.has(name as string), `--${name} exists`);
     }

@@ -47,6 +47,8 @@ export class BlkRig {
       commands: this.commands,
       addFile: () => {},
       watch: () => {},
+      move: () => 0,
+      callAgain: () => {},
       useArena: () => {},
       unwatch: () => {},
       copyOut: (chain, offset, to, bytes) => {

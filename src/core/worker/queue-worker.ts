@@ -54,6 +54,10 @@ export class QueueWorker {
   /** Tokens of the handler's descriptors. */
   readonly #watched = new Set<number>();
   readonly #callsReported: Int32Array;
+  /** The handler wants to be called after this turn. */
+  #again = false;
+  /** Avail indices at which vrings stopped. */
+  readonly #endedAt = new Map<number, number>();
 
   constructor(options: QueueWorkerOptions) {
     this.#options = options;
@@ -76,6 +80,11 @@ export class QueueWorker {
       },
       copyOut: (chain, offset, to, bytes) => plane.copyOut(chain, offset, to, 0, bytes),
       copyIn: (chain, offset, from, bytes) => plane.copyIn(chain, offset, from, 0, bytes),
+      move: (code, chain, flags, fd, bytes, offset) =>
+        plane.move(code, chain, flags, fd, bytes, offset),
+      callAgain: () => {
+        this.#again = true;
+      },
       useArena: (bytes) => plane.setArena(bytes),
       watch: (fd, token, writable = false) => {
         check('watch', plane.watch(fd, token, writable));
@@ -100,7 +109,9 @@ export class QueueWorker {
   /** One turn: commands down, completions and requests up. */
   turn(mayBlock: boolean): void {
     const count = this.#commands.take();
-    const got = this.#plane.turn(count, mayBlock && !this.#commands.pending);
+    const again = this.#again;
+    this.#again = false;
+    const got = this.#plane.turn(count, mayBlock && !again && !this.#commands.pending);
     const completions = (got >> exchange.TURN_COMPLETIONS_SHIFT) & exchange.TURN_COUNT_MASK;
     const events = (got >> exchange.TURN_EVENTS_SHIFT) & exchange.TURN_COUNT_MASK;
     const requests = got & exchange.TURN_COUNT_MASK;
@@ -113,6 +124,9 @@ export class QueueWorker {
     }
     if (events > 0) {
       this.#reportEvents(events);
+    }
+    if (again) {
+      this.#guard(() => this.#handler.again?.());
     }
     if (got & exchange.TURN_WAKE) {
       this.#takeCommands();
@@ -322,6 +336,9 @@ export class QueueWorker {
     );
     if (result === 0) {
       this.#queues.add(start.queue);
+      const resumed = this.#endedAt.get(start.queue) === start.availBase;
+      const where = start.availBase === 0 ? 'fresh' : resumed ? 'resumed' : 'elsewhere';
+      this.#guard(() => this.#handler.started?.(start.queue, where));
       this.#plane.setInband(start.queue, start.inbandKicks, start.inbandCalls);
       this.#plane.enableVring(start.queue, start.enabled);
     }
@@ -335,6 +352,7 @@ export class QueueWorker {
         this.#stopping.delete(queue);
         this.#queues.delete(queue);
         const base = this.#plane.endVring(queue);
+        this.#endedAt.set(queue, base);
         for (const id of ids) {
           this.#answer(id, base);
         }

@@ -1,0 +1,82 @@
+// Sockets of devices. Apart from socket-binding.cc, which is the control plane's: devices never
+// see a vhost-user socket.
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "../core/host-socket.h"
+#include "../core/unix-socket.h"
+#include "arguments.h"
+#include "bindings.h"
+
+namespace vhost {
+namespace {
+
+constexpr int kBacklogMax = 4096;
+
+Napi::Value number(const Napi::CallbackInfo& info, int64_t value) {
+  return Napi::Number::New(info.Env(), static_cast<double>(value));
+}
+
+int socketType(const Arguments& arguments, size_t index) {
+  return static_cast<int>(arguments.integer(index, SOCK_STREAM, SOCK_SEQPACKET));
+}
+
+// (path, type, backlog)
+Napi::Value listenAt(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, hostListen(arguments.text(0).c_str(), socketType(arguments, 1),
+                                 static_cast<int>(arguments.integer(2, 1, kBacklogMax))));
+}
+
+// (path, type)
+Napi::Value connectTo(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, hostConnect(arguments.text(0).c_str(), socketType(arguments, 1)));
+}
+
+Napi::Value acceptFrom(const Napi::CallbackInfo& info) {
+  return number(info, unixAccept(Arguments(info).fd(0)));
+}
+
+// (fd, bytes, offset, length)
+Napi::Value sendTo(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const Bytes from = arguments.range(1);
+  return number(info, hostSend(arguments.fd(0), from.data, from.length));
+}
+
+// (fd, bytes, offset, length, peek)
+Napi::Value receiveFrom(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const Bytes to = arguments.range(1);
+  return number(info, hostReceive(arguments.fd(0), to.data, to.length, arguments.boolean(4)));
+}
+
+// (fd, how)
+Napi::Value shutDown(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const auto how = static_cast<int>(arguments.integer(1, SHUT_RD, SHUT_RDWR));
+  return number(info, shutdown(arguments.fd(0), how) == 0 ? 0 : -errno);
+}
+
+// (fd, bytes)
+Napi::Value setSendBytes(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(
+      info, hostSetSendBytes(arguments.fd(0), static_cast<int>(arguments.integer(1, 1, 1 << 30))));
+}
+
+}  // namespace
+
+void initHostSocket(Napi::Env env, Napi::Object exports) {
+  exports.Set("hostListen", Napi::Function::New(env, listenAt));
+  exports.Set("hostConnect", Napi::Function::New(env, connectTo));
+  exports.Set("hostAccept", Napi::Function::New(env, acceptFrom));
+  exports.Set("hostSend", Napi::Function::New(env, sendTo));
+  exports.Set("hostReceive", Napi::Function::New(env, receiveFrom));
+  exports.Set("hostShutdown", Napi::Function::New(env, shutDown));
+  exports.Set("hostSetSendBytes", Napi::Function::New(env, setSendBytes));
+}
+
+}  // namespace vhost

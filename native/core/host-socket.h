@@ -1,0 +1,26 @@
+// Sockets a device talks to the host through: UNIX streams and message sockets. Every call is
+// non-blocking and returns a count, a descriptor, or -errno.
+#ifndef VHOST_CORE_HOST_SOCKET_H_
+#define VHOST_CORE_HOST_SOCKET_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace vhost {
+
+// type: SOCK_STREAM or SOCK_SEQPACKET.
+int hostListen(const char* path, int type, int backlog);
+// -EAGAIN: somebody listens, and the backlog is full.
+int hostConnect(const char* path, int type);
+
+int64_t hostSend(int fd, const void* from, size_t bytes);
+// Of a message that does not fit, its whole length. Descriptors that come along are closed. For
+// UNIX sockets only: TCP takes MSG_TRUNC for "throw it away".
+int64_t hostReceive(int fd, void* to, size_t bytes, bool peek);
+
+// A kernel may allow less (net.core.wmem_max).
+int hostSetSendBytes(int fd, int bytes);
+
+}  // namespace vhost
+
+#endif  // VHOST_CORE_HOST_SOCKET_H_

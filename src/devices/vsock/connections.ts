@@ -1,0 +1,257 @@
+// All connections of one guest: who exists, who has something to say, what wakes whom.
+
+import type { HandlerContext } from '../../core/device.js';
+import { native } from '../../native/index.js';
+import { BacklogPool } from './backlog.js';
+import { Connection, type ConnectionEvents } from './connection.js';
+import { ConnectionTable } from './connection-table.js';
+import { Deadlines } from './deadlines.js';
+import { TYPE_SEQPACKET, TYPE_STREAM } from './format.js';
+import type { HostConnections, HostEnd } from './host-end.js';
+import { HostSocket } from './host-socket.js';
+import { ReadyList } from './ready-list.js';
+import { Refusals } from './refusals.js';
+import { UdsEnd, type UdsEndOptions } from './uds-end.js';
+
+/** As many as one guest may have (VS-011): three times what anybody has asked for, and half of the
+ *  descriptors a worker can watch. */
+export const CONNECTIONS_MAX = 32_768;
+/** How much all of them together may make us hold: 256 MiB with buffers of 256 KiB. */
+const BACKLOGS_MAX = 1024;
+/** The guest's answer to REQUEST, and its RST after SHUTDOWN, as long as Firecracker waits. */
+const ANSWER_LIMIT_MS = 2000;
+/** For the host to take the rest after the guest has left. */
+const LINGER_LIMIT_MS = 10_000;
+/** Tokens of the data plane; one is used again only after all others. */
+const TOKENS = 2 ** 24;
+
+type Event = (hungUp: boolean) => void;
+
+export interface ConnectionsOptions {
+  readonly bufferBytes: number;
+  readonly uds: UdsEndOptions | undefined;
+}
+
+export class Connections implements ConnectionEvents, HostConnections {
+  readonly table = new ConnectionTable(CONNECTIONS_MAX);
+  readonly refusals = new Refusals();
+  readonly list = new ReadyList();
+  readonly #context: HandlerContext;
+  readonly #bufferBytes: number;
+  readonly #pool: BacklogPool;
+  readonly #deadlines: Deadlines;
+  readonly #end: HostEnd | undefined;
+  readonly #events = new Map<number, Event>();
+  readonly #established = new Map<Connection, (hostPort: number) => void>();
+  /** Sockets whose guest has left. */
+  readonly #lingering = new Set<HostSocket>();
+  #nextToken = 0;
+  #stream = false;
+  #seqpacket = false;
+
+  constructor(
+    context: HandlerContext,
+    { bufferBytes, uds }: ConnectionsOptions,
+    changed: () => void,
+  ) {
+    this.#context = context;
+    this.#bufferBytes = bufferBytes;
+    this.#pool = new BacklogPool(bufferBytes, BACKLOGS_MAX);
+    const timer = this.#token(() => {
+      this.#deadlines.tick();
+      changed();
+    });
+    this.#deadlines = new Deadlines(context, timer);
+    this.#end = uds === undefined ? undefined : new UdsEnd(uds, this);
+  }
+
+  /** The types of socket the driver knows. */
+  allow(stream: boolean, seqpacket: boolean): void {
+    this.#stream = stream;
+    this.#seqpacket = seqpacket;
+  }
+
+  allows(type: number): boolean {
+    return (type === TYPE_STREAM && this.#stream) || (type === TYPE_SEQPACKET && this.#seqpacket);
+  }
+
+  event(token: number, hungUp: boolean): void {
+    this.#events.get(token)?.(hungUp);
+  }
+
+  /** The guest asks for a port of the host's; false when nobody is there for it. */
+  connect(type: number, guestPort: number, hostPort: number): Connection | undefined {
+    const fd = this.table.full ? -1 : (this.#end?.connect(hostPort, type) ?? -1);
+    return fd < 0 ? undefined : this.#create(fd, type, guestPort, hostPort, true);
+  }
+
+  // HostConnections
+
+  open(fd: number, type: number, guestPort: number, established: (hostPort: number) => void): void {
+    if (this.table.full || !this.allows(type)) {
+      native.fdClose(fd);
+      return;
+    }
+    const hostPort = this.table.freePort(guestPort);
+    const connection = this.#create(fd, type, guestPort, hostPort, false);
+    if (connection === undefined) {
+      return;
+    }
+    this.#established.set(connection, established);
+    this.after(ANSWER_LIMIT_MS, () => {
+      if (connection.state === 'requested') {
+        this.end(connection);
+      }
+    });
+  }
+
+  watch(fd: number, event: Event): number {
+    const token = this.#token(event);
+    this.#context.watch(fd, token);
+    return token;
+  }
+
+  unwatch(token: number): void {
+    this.#events.delete(token);
+    this.#context.unwatch(token);
+  }
+
+  after(limitMs: number, expire: () => void): void {
+    this.#deadlines.add(limitMs, expire);
+  }
+
+  // ConnectionEvents
+
+  ready(connection: Connection): void {
+    this.list.push(connection);
+  }
+
+  accepted(connection: Connection): void {
+    this.#established.get(connection)?.(connection.hostPort);
+    this.#established.delete(connection);
+  }
+
+  closing(connection: Connection): void {
+    this.after(ANSWER_LIMIT_MS, () => {
+      if (connection.state === 'closing') {
+        this.end(connection);
+      }
+    });
+  }
+
+  lingering({ socket }: Connection): void {
+    this.#lingering.add(socket);
+    this.after(LINGER_LIMIT_MS, () => {
+      if (this.#lingering.delete(socket)) {
+        this.#close(socket);
+      }
+    });
+  }
+
+  /** RST to the guest, the host's end closed. */
+  end(connection: Connection): void {
+    connection.reset();
+    this.settle(connection);
+  }
+
+  /** Takes note of what a packet, an event or a time limit has made of a connection. */
+  settle(connection: Connection): void {
+    const { socket, state } = connection;
+    if (socket.closed) {
+      this.#events.delete(socket.token);
+    }
+    if (state === 'gone' || state === 'reset') {
+      this.#established.delete(connection);
+    }
+    if (
+      state === 'gone' &&
+      this.table.find(connection.guestPort, connection.hostPort) === connection
+    ) {
+      this.table.delete(connection);
+    }
+  }
+
+  /** The driver is another, or gone: nobody knows our connections any more. */
+  dropAll(): void {
+    for (const connection of [...this.table.all()]) {
+      connection.forget();
+      this.settle(connection);
+    }
+    for (const socket of this.#lingering) {
+      this.#close(socket);
+    }
+    this.#lingering.clear();
+    this.refusals.clear();
+  }
+
+  close(): void {
+    this.dropAll();
+    this.#end?.close();
+    this.#deadlines.close();
+  }
+
+  #create(
+    fd: number,
+    type: number,
+    guestPort: number,
+    hostPort: number,
+    fromGuest: boolean,
+  ): Connection | undefined {
+    const messages = type === TYPE_SEQPACKET;
+    if (messages) {
+      // A message goes in one piece or not at all.
+      native.hostSetSendBytes(fd, 2 * this.#bufferBytes);
+    }
+    const token = this.#token((hungUp) => this.#hostEvent(connection, hungUp));
+    const socket = new HostSocket(this.#context, this.#pool, fd, token, messages);
+    const connection: Connection = new Connection({
+      type,
+      guestPort,
+      hostPort,
+      bufAlloc: this.#bufferBytes,
+      socket,
+      events: this,
+      fromGuest,
+    });
+    try {
+      this.#context.watch(fd, token);
+    } catch {
+      // As many descriptors as can be watched are.
+      this.#events.delete(token);
+      native.fdClose(fd);
+      return undefined;
+    }
+    this.table.add(connection);
+    this.list.push(connection);
+    return connection;
+  }
+
+  #hostEvent(connection: Connection, hungUp: boolean): void {
+    const { socket } = connection;
+    if (this.#lingering.has(socket)) {
+      socket.flush();
+      if (hungUp || socket.waitingBytes === 0) {
+        this.#lingering.delete(socket);
+        this.#close(socket);
+      }
+      return;
+    }
+    connection.hostEvent(hungUp);
+    this.settle(connection);
+  }
+
+  #close(socket: HostSocket): void {
+    socket.close();
+    this.#events.delete(socket.token);
+  }
+
+  #token(event: Event): number {
+    while (this.#events.has(this.#nextToken)) {
+      this.#nextToken = (this.#nextToken + 1) % TOKENS;
+    }
+    const token = this.#nextToken;
+    this.#nextToken = (this.#nextToken + 1) % TOKENS;
+    this.#events.set(token, event);
+    return token;
+  }
+}

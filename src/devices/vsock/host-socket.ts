@@ -1,0 +1,223 @@
+// The host's side of a connection: one socket, what it did not take yet, what it has to say.
+
+import { constants } from 'node:os';
+import type { HandlerContext } from '../../core/device.js';
+import { FLAG_SOCKET, OP_RECEIVE, OP_SEND } from '../../core/virtqueue/operations.js';
+import { native } from '../../native/index.js';
+import { Backlog, type BacklogPool } from './backlog.js';
+import { HEADER_BYTES } from './format.js';
+
+export const SOCK_STREAM = 1;
+export const SOCK_SEQPACKET = 5;
+const SHUT_RD = 0;
+const SHUT_WR = 1;
+
+const EAGAIN = -constants.errno.EAGAIN;
+
+/** Whole messages that wait for a socket, and those that were cut short by an empty one: tiny ones
+ *  cost credit of a byte each, empty ones none. */
+const MESSAGES_MAX = 1024;
+
+/** What became of bytes for the host. */
+export type Sent = 'sent' | 'kept' | 'refused' | 'no-room';
+
+export class HostSocket {
+  readonly fd: number;
+  readonly token: number;
+  /** There may be something to read. */
+  readable = true;
+  /** Nothing more comes from the host. */
+  ended = false;
+  /** The host takes nothing any more: what comes for it is thrown away. */
+  refuses = false;
+  readonly #context: HandlerContext;
+  readonly #backlog: Backlog;
+  readonly #keepsMessages: boolean;
+  /** Lengths of whole messages in the backlog, the first to go first. */
+  #messages: number[] = [];
+  /** Bytes at the end of the backlog whose message is not whole. */
+  #partBytes = 0;
+  #writeWatched = false;
+  #endAfterFlush = false;
+  #closed = false;
+
+  constructor(
+    context: HandlerContext,
+    pool: BacklogPool,
+    fd: number,
+    token: number,
+    keepsMessages: boolean,
+  ) {
+    this.#context = context;
+    this.#backlog = new Backlog(pool);
+    this.fd = fd;
+    this.token = token;
+    this.#keepsMessages = keepsMessages;
+  }
+
+  /** Bytes that wait for the socket. */
+  get waitingBytes(): number {
+    return this.#backlog.bytes;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The payload of a packet, of which the socket takes what it can. */
+  send(chain: number, bytes: number, endOfMessage: boolean): Sent {
+    if (this.refuses) {
+      return 'refused';
+    }
+    if (this.#backlog.bytes > 0 || this.#messages.length > 0) {
+      return this.#keep(chain, 0, bytes, endOfMessage);
+    }
+    if (this.#keepsMessages && !endOfMessage) {
+      return this.#keep(chain, 0, bytes, false);
+    }
+    const sent = this.#context.move(OP_SEND, chain, FLAG_SOCKET, this.fd, bytes, HEADER_BYTES);
+    if (sent === bytes) {
+      return 'sent';
+    }
+    if (sent < 0 && sent !== EAGAIN) {
+      this.refuse();
+      return 'refused';
+    }
+    return this.#keep(chain, Math.max(sent, 0), bytes, endOfMessage);
+  }
+
+  #keep(chain: number, from: number, bytes: number, endOfMessage: boolean): Sent {
+    const rest = bytes - from;
+    const room = rest === 0 ? undefined : this.#backlog.append(rest);
+    if ((rest > 0 && room === undefined) || this.#messages.length >= MESSAGES_MAX) {
+      return 'no-room';
+    }
+    if (room !== undefined) {
+      this.#context.copyOut(chain, HEADER_BYTES + from, room, rest);
+    }
+    if (this.#keepsMessages) {
+      this.#partBytes += rest;
+      if (endOfMessage) {
+        this.#messages.push(this.#partBytes);
+        this.#partBytes = 0;
+        this.flush();
+      }
+    } else {
+      this.#watchWrites(true);
+    }
+    return 'kept';
+  }
+
+  /** Sends what waits, as far as it goes; the bytes that went. */
+  flush(): number {
+    let total = 0;
+    for (;;) {
+      const bytes = this.#keepsMessages ? this.#messages[0] : this.#backlog.bytes;
+      if (bytes === undefined || (!this.#keepsMessages && bytes === 0)) {
+        break;
+      }
+      const { buffer, head } = this.#backlog;
+      const sent = native.hostSend(this.fd, buffer, head, bytes);
+      if (sent < 0) {
+        if (sent !== EAGAIN) {
+          total += this.refuse();
+        }
+        break;
+      }
+      if (this.#keepsMessages) {
+        this.#messages.shift();
+      }
+      this.#backlog.shift(sent);
+      total += sent;
+    }
+    const more = this.#keepsMessages ? this.#messages.length > 0 : this.#backlog.bytes > 0;
+    this.#watchWrites(more);
+    if (!more && this.#endAfterFlush) {
+      this.#endWriting();
+    }
+    return total;
+  }
+
+  /** The host is gone or does not listen; the bytes that are thrown away. */
+  refuse(): number {
+    const { bytes } = this.#backlog;
+    this.refuses = true;
+    this.#backlog.clear();
+    this.#messages = [];
+    this.#partBytes = 0;
+    this.#watchWrites(false);
+    return bytes;
+  }
+
+  /** Straight into a chain behind its header: bytes, 0 at the end, or undefined: nothing now. */
+  receive(chain: number, roomBytes: number): number | undefined {
+    const got = this.#context.move(
+      OP_RECEIVE,
+      chain,
+      FLAG_SOCKET,
+      this.fd,
+      roomBytes,
+      HEADER_BYTES,
+    );
+    return this.#received(got);
+  }
+
+  /** A whole message into private memory; its length, also when it did not fit. */
+  receiveMessage(to: Uint8Array): number | undefined {
+    return this.#received(native.hostReceive(this.fd, to, 0, to.byteLength, false));
+  }
+
+  #received(got: number): number | undefined {
+    if (got > 0) {
+      return got;
+    }
+    this.readable = false;
+    if (got === EAGAIN) {
+      return undefined;
+    }
+    this.ended = true;
+    return 0;
+  }
+
+  /** The guest says no more: so does the socket, once everything is out. */
+  endWriting(): void {
+    this.#endAfterFlush = true;
+    if (this.#backlog.bytes === 0) {
+      this.#endWriting();
+    }
+  }
+
+  #endWriting(): void {
+    this.#endAfterFlush = false;
+    native.hostShutdown(this.fd, SHUT_WR);
+  }
+
+  /** The guest listens no more. */
+  endReading(): void {
+    this.ended = true;
+    this.readable = false;
+    native.hostShutdown(this.fd, SHUT_RD);
+  }
+
+  /** The kernel has said that both directions are over, and watches no longer. */
+  hungUp(): void {
+    this.#writeWatched = false;
+  }
+
+  close(): void {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#backlog.clear();
+      this.#context.unwatch(this.token);
+      native.fdClose(this.fd);
+    }
+  }
+
+  #watchWrites(wanted: boolean): void {
+    if (wanted !== this.#writeWatched) {
+      this.#writeWatched = wanted;
+      this.#context.unwatch(this.token);
+      this.#context.watch(this.fd, this.token, wanted);
+    }
+  }
+}

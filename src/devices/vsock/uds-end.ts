@@ -1,0 +1,120 @@
+// The hybrid convention of UNIX sockets: a host program connects to P and says which port of the
+// guest's it wants; the guest reaches what listens at P_<port>. P_seqpacket takes message sockets.
+
+import { constants } from 'node:os';
+import { native } from '../../native/index.js';
+import { TYPE_SEQPACKET, TYPE_STREAM } from './format.js';
+import { GREETING_BYTES_MAX, greetingAnswer, parseGreeting } from './greeting.js';
+import type { HostConnections, HostEnd } from './host-end.js';
+import { SOCK_SEQPACKET, SOCK_STREAM } from './host-socket.js';
+
+/** Programs that have connected and not said their line; one more is sent away (VS-033). */
+const GREETINGS_MAX = 1024;
+/** To say it. */
+const GREETING_LIMIT_MS = 2000;
+/** After EMFILE: a descriptor may be free by then. */
+const ACCEPT_RETRY_MS = 250;
+
+const { EAGAIN, ECONNABORTED } = constants.errno;
+
+export interface UdsEndOptions {
+  readonly path: string;
+  /** Listening, the control half's. */
+  readonly streamFd: number;
+  readonly seqpacketFd: number;
+}
+
+export class UdsEnd implements HostEnd {
+  readonly #path: string;
+  readonly #connections: HostConnections;
+  readonly #line = new Uint8Array(GREETING_BYTES_MAX);
+  /** Descriptors of those that have not said their line, with their tokens. */
+  readonly #greetings = new Map<number, number>();
+
+  constructor({ path, streamFd, seqpacketFd }: UdsEndOptions, connections: HostConnections) {
+    this.#path = path;
+    this.#connections = connections;
+    connections.watch(streamFd, () => this.#accept(streamFd, TYPE_STREAM));
+    connections.watch(seqpacketFd, () => this.#accept(seqpacketFd, TYPE_SEQPACKET));
+  }
+
+  connect(hostPort: number, type: number): number {
+    return native.hostConnect(
+      `${this.#path}_${hostPort}`,
+      type === TYPE_STREAM ? SOCK_STREAM : SOCK_SEQPACKET,
+    );
+  }
+
+  close(): void {
+    for (const [fd, token] of this.#greetings) {
+      this.#connections.unwatch(token);
+      native.fdClose(fd);
+    }
+    this.#greetings.clear();
+  }
+
+  #accept(listener: number, type: number): void {
+    for (;;) {
+      const fd = native.hostAccept(listener);
+      if (fd === -ECONNABORTED) {
+        continue;
+      }
+      if (fd < 0) {
+        // The listener is watched by edges: without a descriptor nobody would tell us again.
+        if (fd !== -EAGAIN) {
+          this.#connections.after(ACCEPT_RETRY_MS, () => this.#accept(listener, type));
+        }
+        return;
+      }
+      if (this.#greetings.size >= GREETINGS_MAX) {
+        native.fdClose(fd);
+      } else {
+        this.#greet(fd, type);
+      }
+    }
+  }
+
+  #greet(fd: number, type: number): void {
+    const token = this.#connections.watch(fd, (hungUp) => this.#read(fd, type, token, hungUp));
+    this.#greetings.set(fd, token);
+    this.#connections.after(GREETING_LIMIT_MS, () => {
+      // The number may be another program's by now, but not with the same token.
+      if (this.#greetings.get(fd) === token) {
+        this.#dismiss(fd, token);
+      }
+    });
+  }
+
+  #read(fd: number, type: number, token: number, hungUp: boolean): void {
+    const line = this.#line;
+    const got = native.hostReceive(fd, line, 0, line.byteLength, true);
+    if (got === -EAGAIN) {
+      return;
+    }
+    const greeting = parseGreeting(line.subarray(0, Math.max(0, Math.min(got, line.byteLength))));
+    if (got <= 0 || greeting.kind === 'bad') {
+      this.#dismiss(fd, token);
+      return;
+    }
+    if (greeting.kind === 'more') {
+      // A message is all there is; of a stream more may come, unless its program has left.
+      if (type === TYPE_SEQPACKET || hungUp) {
+        this.#dismiss(fd, token);
+      }
+      return;
+    }
+    native.hostReceive(fd, line, 0, greeting.lengthBytes, false);
+    this.#connections.unwatch(token);
+    this.#greetings.delete(fd);
+    this.#connections.open(fd, type, greeting.port, (hostPort) => {
+      const answer = greetingAnswer(hostPort);
+      native.hostSend(fd, answer, 0, answer.byteLength);
+    });
+  }
+
+  #dismiss(fd: number, token: number): void {
+    this.#connections.unwatch(token);
+    this.#greetings.delete(fd);
+    native.fdClose(fd);
+  }
+}

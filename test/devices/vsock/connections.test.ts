@@ -1,0 +1,44 @@
+import t from 'tap';
+import { Connections } from '../../../src/devices/vsock/connections.js';
+import { native } from '../../../src/native/index.js';
+import { openDescriptors, socketPair } from '../../support/resources.js';
+import { PlainContext } from '../../support/vsock-rig.js';
+
+t.test('what is dropped is closed, and its tokens are free', async (t) => {
+  const before = openDescriptors();
+  const context = new PlainContext();
+  const connections = new Connections(context, { bufferBytes: 65_536, uds: undefined }, () => {});
+  connections.allow(true, false);
+  const peers: number[] = [];
+  for (let i = 0; i < 20; i++) {
+    const [ours, peer] = socketPair();
+    peers.push(peer);
+    connections.open(ours, 1, 80, () => {});
+  }
+  t.equal(connections.table.size, 20);
+  t.equal(context.watched.size, 21, 'the timer and one for each');
+  connections.dropAll();
+  t.equal(connections.table.size, 0);
+  t.equal(context.watched.size, 1);
+  for (const peer of peers) {
+    t.equal(native.hostReceive(peer, new Uint8Array(1), 0, 1, false), 0, 'the host sees the end');
+    native.fdClose(peer);
+  }
+  connections.close();
+  t.equal(openDescriptors(), before);
+});
+
+t.test('a type that was not agreed on, and a guest nobody serves', async (t) => {
+  const connections = new Connections(
+    new PlainContext(),
+    { bufferBytes: 65_536, uds: undefined },
+    () => {},
+  );
+  const [ours, peer] = socketPair();
+  connections.open(ours, 1, 80, () => {});
+  t.equal(connections.table.size, 0);
+  t.equal(native.hostReceive(peer, new Uint8Array(1), 0, 1, false), 0);
+  native.fdClose(peer);
+  t.equal(connections.connect(1, 5, 80), undefined);
+  connections.close();
+});

@@ -1,0 +1,88 @@
+import t from 'tap';
+import { BacklogPool } from '../../../src/devices/vsock/backlog.js';
+import { HostSocket } from '../../../src/devices/vsock/host-socket.js';
+import { native } from '../../../src/native/index.js';
+import { socketPair } from '../../support/resources.js';
+import { PlainContext } from '../../support/vsock-rig.js';
+
+const HEADER = 44;
+const ROOM = 1 << 20;
+
+function rig(messages = false, backlogs = 1) {
+  const [ours, peer] = socketPair();
+  const context = new PlainContext();
+  const pool = new BacklogPool(ROOM, backlogs);
+  context.watch(ours, 5);
+  return { socket: new HostSocket(context, pool, ours, 5, messages), context, peer };
+}
+
+t.test('VS-027 what the host does not take waits, in order', async (t) => {
+  const { socket, context, peer } = rig();
+  const part = 100_000;
+  const count = 10;
+  for (let i = 0; i < count; i++) {
+    context.chains.set(1, new Uint8Array(HEADER + part).fill(i + 1));
+    t.ok(['sent', 'kept'].includes(socket.send(1, part, false)));
+  }
+  t.ok(socket.waitingBytes > 0);
+  t.ok(context.watched.get(5)?.writable, 'told when there is room');
+  let at = 0;
+  const to = new Uint8Array(65_536);
+  while (at < count * part) {
+    const got = native.hostReceive(peer, to, 0, to.byteLength, false);
+    if (got < 0) {
+      socket.flush();
+      continue;
+    }
+    for (let i = 0; i < got; i++) {
+      if (to[i] !== Math.floor((at + i) / part) + 1) {
+        t.fail(`byte ${at + i}`);
+        return;
+      }
+    }
+    at += got;
+  }
+  socket.flush();
+  t.notOk(context.watched.get(5)?.writable);
+  socket.close();
+  native.fdClose(peer);
+});
+
+t.test('VS-032 a host that is gone', async (t) => {
+  const { socket, context, peer } = rig();
+  native.fdClose(peer);
+  context.chains.set(1, new Uint8Array(HEADER + 10));
+  t.equal(socket.send(1, 10, false), 'refused');
+  t.ok(socket.refuses);
+  t.equal(socket.receive(1, 10), 0);
+  t.ok(socket.ended);
+  socket.close();
+});
+
+t.test('no buffer left for a backlog', async (t) => {
+  const { socket, context, peer } = rig(false, 0);
+  context.chains.set(1, new Uint8Array(HEADER + ROOM));
+  t.equal(socket.send(1, ROOM, false), 'no-room');
+  socket.close();
+  native.fdClose(peer);
+});
+
+t.test('the end comes after what waits', async (t) => {
+  const { socket, context, peer } = rig();
+  context.chains.set(1, new Uint8Array(HEADER + ROOM).fill(3));
+  socket.send(1, ROOM, false);
+  socket.endWriting();
+  let total = 0;
+  const to = new Uint8Array(ROOM);
+  for (;;) {
+    const got = native.hostReceive(peer, to, 0, to.byteLength, false);
+    if (got === 0) {
+      break;
+    }
+    total += Math.max(got, 0);
+    socket.flush();
+  }
+  t.equal(total, ROOM);
+  socket.close();
+  native.fdClose(peer);
+});

@@ -1,0 +1,99 @@
+// virtio-vsock through the spawned daemon: our driver on one side, UNIX sockets on the other.
+
+import { createHash, randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import t from 'tap';
+import { VSOCK_RST, VSOCK_RW, VSOCK_SHUTDOWN } from '../../src/testing/index.js';
+import { nextChunk, toEnd, vsockScene } from '../support/vsock-scene.js';
+
+const sha = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+t.test('the guest connects to the host', async (t) => {
+  const scene = await vsockScene(t);
+  const driver = await scene.start(t);
+  const served = new Promise<Socket>((resolve) => void scene.listen(t, 1234, resolve));
+  const guest = await driver.connect(5000, 1234);
+  const host = await served;
+  await driver.send(guest, Buffer.from('hello'));
+  t.equal(await nextChunk(host), 'hello');
+  host.write('welcome');
+  t.equal(Buffer.from(await driver.receive(guest, 7)).toString(), 'welcome');
+});
+
+t.test('the host connects to the guest', async (t) => {
+  const scene = await vsockScene(t);
+  const driver = await scene.start(t);
+  const host = scene.connect(t, 'CONNECT 80\n');
+  const guest = await driver.accept();
+  t.equal(guest.guestPort, 80);
+  t.equal(await nextChunk(host), `OK ${guest.hostPort}\n`);
+  host.write('GET');
+  t.equal(Buffer.from(await driver.receive(guest, 3)).toString(), 'GET');
+  await driver.send(guest, Buffer.from('200'));
+  t.equal(await nextChunk(host), '200');
+});
+
+t.test('megabytes both ways', async (t) => {
+  const scene = await vsockScene(t);
+  const driver = await scene.start(t, { receiveBytes: 65_536 + 44 });
+  const bytes = randomBytes(8 << 20);
+  const got: Promise<Buffer>[] = [];
+  await scene.listen(t, 1, (socket) => {
+    got.push(toEnd(socket));
+  });
+  const guest = await driver.connect(5001, 1);
+  await driver.send(guest, bytes);
+  await driver.say(guest, VSOCK_SHUTDOWN, 2);
+  t.equal(sha((await got[0]) as Buffer), sha(bytes), 'guest to host');
+  const host = scene.connect(t, 'CONNECT 7\n');
+  const second = await driver.accept();
+  await nextChunk(host);
+  host.write(bytes);
+  t.equal(sha(await driver.receive(second, bytes.byteLength)), sha(bytes), 'host to guest');
+});
+
+t.test('VS-034 half-close carries the end one way, the other still flows', async (t) => {
+  const scene = await vsockScene(t);
+  const driver = await scene.start(t);
+  const served = new Promise<Socket>((resolve) => void scene.listen(t, 9, resolve));
+  const guest = await driver.connect(5002, 9);
+  const host = await served;
+  const all = toEnd(host);
+  await driver.send(guest, Buffer.from('last words'));
+  await driver.say(guest, VSOCK_SHUTDOWN, 2);
+  t.equal(String(await all), 'last words');
+  host.write('still here');
+  t.equal(Buffer.from(await driver.receive(guest, 10)).toString(), 'still here');
+  host.end();
+  const shutdown = await driver.packetOf(VSOCK_SHUTDOWN);
+  t.ok(shutdown.flags & 2, 'the host sends no more');
+  await driver.say(guest, VSOCK_SHUTDOWN, 3);
+  t.equal((await driver.packetOf(VSOCK_RST)).dstPort, 5002);
+});
+
+t.test('VS-031 nobody listens', async (t) => {
+  const scene = await vsockScene(t);
+  const driver = await scene.start(t);
+  const guest = driver.socket(5003, 99);
+  await driver.say(guest, 1);
+  t.equal((await driver.packet()).op, VSOCK_RST);
+  await driver.say(guest, VSOCK_RST);
+  t.equal(await driver.packetWithin(100), undefined, 'an RST has no answer');
+  await driver.say(guest, VSOCK_RW, 0, Buffer.from('x'));
+  t.equal((await driver.packet()).op, VSOCK_RST);
+});
+
+t.test('a host program that leaves', async (t) => {
+  const scene = await vsockScene(t);
+  const driver = await scene.start(t);
+  const host = scene.connect(t, 'CONNECT 80\n');
+  const guest = await driver.accept();
+  await nextChunk(host);
+  host.write('bye');
+  host.destroy();
+  t.equal(Buffer.from(await driver.receive(guest, 3)).toString(), 'bye');
+  // It may be seen to end before it is seen to be gone.
+  const { flags } = await driver.packetOf(VSOCK_SHUTDOWN);
+  t.equal(flags === 2 ? (await driver.packetOf(VSOCK_SHUTDOWN)).flags : flags, 3);
+  t.equal((await driver.packetOf(VSOCK_RST)).dstPort, 80, 'RST, as the guest did not answer');
+});

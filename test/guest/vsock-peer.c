@@ -1,0 +1,116 @@
+// A guest's programs at AF_VSOCK, in the absence of socat: connects to the host or listens, and
+// copies between the socket and standard input and output.
+//   cid | connect PORT | listen PORT | messages PORT | many PORT COUNT
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/vm_sockets.h>
+
+static char buffer[1 << 18];
+
+static int die(const char *what) {
+  perror(what);
+  exit(1);
+}
+
+static struct sockaddr_vm address(unsigned cid, unsigned port) {
+  struct sockaddr_vm made = {.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = port};
+  return made;
+}
+
+static int connected(unsigned port) {
+  struct sockaddr_vm host = address(VMADDR_CID_HOST, port);
+  int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+  if (fd < 0) die("socket");
+  if (connect(fd, (struct sockaddr *)&host, sizeof host) != 0) die("connect");
+  return fd;
+}
+
+static int accepted(unsigned port, int type) {
+  struct sockaddr_vm any = address(VMADDR_CID_ANY, port);
+  int fd = socket(AF_VSOCK, type, 0);
+  if (fd < 0) die("socket");
+  if (bind(fd, (struct sockaddr *)&any, sizeof any) != 0) die("bind");
+  if (listen(fd, 8) != 0) die("listen");
+  fprintf(stderr, "GUEST mark listens-%u\n", port);
+  int one = accept(fd, NULL, NULL);
+  if (one < 0) die("accept");
+  return one;
+}
+
+static void copy(int from, int to) {
+  for (;;) {
+    ssize_t got = read(from, buffer, sizeof buffer);
+    if (got < 0) die("read");
+    if (got == 0) return;
+    for (ssize_t at = 0; at < got;) {
+      ssize_t put = write(to, buffer + at, got - at);
+      if (put < 0) die("write");
+      at += put;
+    }
+  }
+}
+
+// Standard input goes out while what comes in goes to standard output.
+static int both(int fd) {
+  pid_t child = fork();
+  if (child < 0) die("fork");
+  if (child == 0) {
+    copy(fd, 1);
+    return 0;
+  }
+  copy(0, fd);
+  shutdown(fd, SHUT_WR);
+  int status = 1;
+  waitpid(child, &status, 0);
+  return status != 0;
+}
+
+// Lengths of messages to standard output, each message back to where it came from.
+static int messages(int fd) {
+  for (;;) {
+    ssize_t got = recv(fd, buffer, sizeof buffer, 0);
+    if (got < 0) die("recv");
+    if (got == 0) return 0;
+    printf("%zd ", got);
+    fflush(stdout);
+    if (send(fd, buffer, got, 0) != got) die("send");
+  }
+}
+
+// All open at once, one byte there and back on each.
+static int many(unsigned port, int count) {
+  int *fds = calloc(count, sizeof *fds);
+  for (int i = 0; i < count; i++) fds[i] = connected(port);
+  for (int i = 0; i < count; i++) {
+    char byte = (char)i;
+    if (write(fds[i], &byte, 1) != 1) die("write");
+  }
+  for (int i = 0; i < count; i++) {
+    char byte = 0;
+    if (read(fds[i], &byte, 1) != 1 || byte != (char)i) die("read");
+    close(fds[i]);
+  }
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  unsigned port = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
+  if (argc > 1 && strcmp(argv[1], "cid") == 0) {
+    unsigned cid = 0;
+    if (ioctl(open("/dev/vsock", O_RDONLY), IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid) != 0) die("cid");
+    printf("%u\n", cid);
+    return 0;
+  }
+  if (argc > 2 && strcmp(argv[1], "connect") == 0) return both(connected(port));
+  if (argc > 2 && strcmp(argv[1], "listen") == 0) return both(accepted(port, SOCK_STREAM));
+  if (argc > 2 && strcmp(argv[1], "messages") == 0) return messages(accepted(port, SOCK_SEQPACKET));
+  if (argc > 3 && strcmp(argv[1], "many") == 0) return many(port, atoi(argv[3]));
+  return 2;
+}
