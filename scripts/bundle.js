@@ -13,7 +13,12 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const compiled = join(root, 'dist/src');
 
 /** What bin/ starts, and what a thread is started with by URL. */
-const ENTRIES = ['cli/main.js', 'core/worker/worker-main.js', 'devices/blk/handler.js'];
+const ENTRIES = [
+  'cli/main.js',
+  'core/worker/worker-main.js',
+  'devices/blk/handler.js',
+  'devices/net/handler.js',
+];
 
 /** Parts of oclif that a started command does not come to: finding plugins, rendering help. What
  *  asks for them gets the real thing then. */

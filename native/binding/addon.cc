@@ -8,6 +8,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   vhost::initLog(env, exports);
   vhost::initDescriptors(env, exports);
   vhost::initSocket(env, exports);
+  vhost::initTap(env, exports);
   vhost::initWatcher(env, exports);
   vhost::initDataPlane(env, exports);
   return exports;

@@ -54,13 +54,10 @@ void OperationRunner::transfer(const CommandRecord& command, const DescriptorCha
   if (sensible && command.code == static_cast<uint32_t>(CommandCode::kCopy)) {
     moved = copy(op, command, chain, target);
   } else if (sensible) {
-    const bool found = command.flags & kCommandArena
-                           ? sliceArena(arena_, command.chainOffset, bytes, &op->segments)
-                           : chain != nullptr && chain->slice(receives, command.chainOffset, bytes,
-                                                              &op->segments) == bytes;
-    if (found) moved = transferOnce(command, &op->segments);
+    if (gather(op, command, chain, bytes)) moved = transferOnce(command, &op->segments);
   }
-  const bool satisfied = receives ? moved > 0 : moved == static_cast<int64_t>(bytes);
+  const uint64_t prefixBytes = command.flags & kCommandPrefix ? command.tailByte : 0;
+  const bool satisfied = receives ? moved > 0 : moved == static_cast<int64_t>(prefixBytes + bytes);
   if (!satisfied) op->commandFlags &= ~kCommandComplete;
   const bool copied = satisfied && command.code == static_cast<uint32_t>(CommandCode::kCopy);
   if (!copied && !(op->commandFlags & kCommandComplete)) op->commandFlags |= kCommandNotify;
@@ -68,6 +65,27 @@ void OperationRunner::transfer(const CommandRecord& command, const DescriptorCha
     op->usedLength += static_cast<uint32_t>(moved);
   }
   end(op, static_cast<int>(moved));
+}
+
+// The segments of a kSend or kReceive.
+bool OperationRunner::gather(Operation* op, const CommandRecord& command,
+                             const DescriptorChain* chain, uint64_t bytes) const {
+  if (command.flags & kCommandPrefix &&
+      !sliceArena(arena_, command.tailOffset, command.tailByte, &op->segments)) {
+    return false;
+  }
+  if (command.flags & kCommandArena) {
+    return sliceArena(arena_, command.chainOffset, bytes, &op->segments);
+  }
+  const bool writable = command.code == static_cast<uint32_t>(CommandCode::kReceive);
+  return chain != nullptr &&
+         chain->slice(writable, command.chainOffset, bytes, &op->segments) == bytes;
+}
+
+void OperationRunner::ended(const CommandRecord& command, int result) {
+  Operation* op = take(command);
+  op->commandFlags = kCommandNotify;
+  end(op, result);
 }
 
 int64_t OperationRunner::copy(Operation* op, const CommandRecord& command,

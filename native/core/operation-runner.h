@@ -36,6 +36,8 @@ class OperationRunner {
   // kSend, kReceive, kCopy: over when this returns, reaped like the others. target: kCopy's.
   void transfer(const CommandRecord& command, const DescriptorChain* chain,
                 const DescriptorChain* target);
+  // For a command somebody else has carried out: reaped like the others, with this result.
+  void ended(const CommandRecord& command, int result);
 
   // An operation that is done, *result 0, bytes (of a transfer) or -errno; nullptr: none now. It
   // must be given back.
@@ -58,6 +60,8 @@ class OperationRunner {
   bool fill(Operation* op, const CommandRecord& command, const DescriptorChain* chain) const;
   void beginAttempt(Operation* op);
   void end(Operation* op, int result);
+  bool gather(Operation* op, const CommandRecord& command, const DescriptorChain* chain,
+              uint64_t bytes) const;
   int64_t copy(Operation* op, const CommandRecord& command, const DescriptorChain* chain,
                const DescriptorChain* target);
 

@@ -139,6 +139,11 @@ interface Addon {
   ): number;
   socketShutdown(fd: number): number;
   socketIsListening(fd: number): number;
+  /** native/core/tap.h. A descriptor, or -errno. */
+  tapOpen(name: string, multiQueue: boolean, headerBytes: number): number;
+  tapAdopt(fd: number, headerBytes: number): number;
+  tapSetOffload(fd: number, offload: number): number;
+  tapSetQueue(fd: number, attached: boolean): number;
   Watcher: new (fd: number, ready: (events: number) => void) => Watcher;
   DataPlane: new (
     exchange: Uint8Array,
