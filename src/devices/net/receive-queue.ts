@@ -22,6 +22,9 @@ const BYTES_PER_TURN = 512 << 10;
  *  a list which is never empty moves once in a ring's length. */
 const RINGS_OF_ROOM = 3;
 
+/** Drivers that refill late (Linux: with half of a small ring free) must still get frames. */
+const REFILL_FRACTION = 4;
+
 const NUM_BUFFERS_OFFSET = 10;
 
 export interface ReceiveQueueOptions {
@@ -101,7 +104,8 @@ export class ReceiveQueue {
       return false;
     }
     const longest = HEADER_BYTES + this.#frameBytesMax;
-    return !this.#merge || this.#roomBytes >= Math.min(longest, this.#roomBytesMax / 2);
+    const enough = Math.min(longest, this.#roomBytesMax / REFILL_FRACTION);
+    return !this.#merge || this.#roomBytes >= enough;
   }
 
   /** Orders frames of a descriptor into the chains; `received` must be called when it is over. */
