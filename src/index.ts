@@ -6,5 +6,5 @@ export { BlkDevice } from './devices/blk/device.js';
 export { ImageError } from './devices/blk/image.js';
 export { type BlkOptions, blkOptionsSchema } from './devices/blk/options.js';
 export { NetDevice } from './devices/net/device.js';
-export { HostEndError } from './devices/net/open-host-end.js';
+export { HostEndError } from './devices/net/host-end-error.js';
 export { type NetOptions, netOptionsSchema } from './devices/net/options.js';

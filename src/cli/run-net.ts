@@ -3,7 +3,7 @@
 
 import type { z } from 'zod';
 import { NetDevice } from '../devices/net/device.js';
-import { HostEndError } from '../devices/net/open-host-end.js';
+import { HostEndError } from '../devices/net/host-end-error.js';
 import { type NetOptions, netOptionsSchema } from '../devices/net/options.js';
 import { type ExitReason, UserError } from './exit-codes.js';
 import type { LogFormat, LogLevel } from './log-choices.js';

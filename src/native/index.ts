@@ -137,6 +137,9 @@ interface Addon {
     fds: Int32Array,
     fdCount: number,
   ): number;
+  /** A datagram socket, bound to a path or ('') to none. */
+  datagramBind(path: string): number;
+  datagramConnect(fd: number, path: string): number;
   socketShutdown(fd: number): number;
   socketIsListening(fd: number): number;
   /** native/core/tap.h. A descriptor, or -errno. */

@@ -4,6 +4,7 @@ import t from 'tap';
 import { startCard } from '../support/card.js';
 import { frame, GUEST_MAC } from '../support/frames.js';
 import { ip, quiet, tapName, Wire, whyNoTap } from '../support/taps.js';
+import { until } from '../support/until.js';
 
 t.test('--null takes what the driver sends and delivers nothing', async (t) => {
   const card = await startCard(t, { null: true });
@@ -303,14 +304,4 @@ function ipChecksum(view: DataView): number {
     sum += view.getUint16(at);
   }
   return ~((sum & 0xffff) + (sum >>> 16)) & 0xffff;
-}
-
-async function until(reached: () => boolean): Promise<void> {
-  const endMs = performance.now() + 5000;
-  while (!reached()) {
-    if (performance.now() > endMs) {
-      throw new Error('did not happen in five seconds');
-    }
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }

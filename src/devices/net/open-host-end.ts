@@ -11,21 +11,10 @@ import {
   VIRTIO_NET_F_HOST_USO,
 } from './format.js';
 import type { HostEnd } from './host-end.js';
+import { HostEndError, type HostEndErrorReason } from './host-end-error.js';
+import { bindDatagram, listenStream } from './host-socket.js';
 import { GUEST_OFFLOADS, GUEST_USO, tunOffload } from './offload.js';
 import type { NetOptions } from './options.js';
-
-export type HostEndErrorReason = 'unusable' | 'permission' | 'option';
-
-/** A host end that can't be used, with the sentence for the user. */
-export class HostEndError extends Error {
-  override readonly name = 'HostEndError';
-  readonly reason: HostEndErrorReason;
-
-  constructor(reason: HostEndErrorReason, message: string) {
-    super(message);
-    this.reason = reason;
-  }
-}
 
 export interface OpenedHostEnd {
   readonly host: HostEnd;
@@ -42,12 +31,24 @@ const HOST_OFFLOADS =
   VIRTIO_NET_F_HOST_UFO;
 
 export function openHostEnd(options: NetOptions): OpenedHostEnd {
-  const { tap, tapFds, queuePairs } = options;
+  const { tap, tapFds, stream, streamListen, dgram, queuePairs } = options;
   if (tap !== undefined) {
     return openTap(tap, queuePairs);
   }
   if (tapFds !== undefined) {
     return adoptTap(tapFds);
+  }
+  if (stream !== undefined) {
+    return { host: { kind: 'stream', path: stream }, features: 0n, close: () => {} };
+  }
+  if (streamListen !== undefined) {
+    const { fd, close } = listenStream(streamListen);
+    return { host: { kind: 'stream', path: streamListen, listenFd: fd }, features: 0n, close };
+  }
+  if (dgram !== undefined) {
+    const [local, remote] = dgram;
+    const { fd, close } = bindDatagram(local);
+    return { host: { kind: 'datagram', fd, remote }, features: 0n, close };
   }
   // Nobody looks at what the driver sends: every offload is fine.
   const features = HOST_OFFLOADS | VIRTIO_NET_F_HOST_USO | GUEST_OFFLOADS;

@@ -10,7 +10,7 @@ import {
   FRAME_REPORT_WORDS,
 } from '../../core/virtqueue/operations.js';
 import { Arena } from './arena.js';
-import type { NetCounters } from './counters.js';
+import type { DropReason, NetCounters } from './counters.js';
 import { HEADER_BYTES } from './format.js';
 
 /** What one turn takes from the host for one queue: a flood starves no neighbour (NT-033). Linux's
@@ -176,6 +176,11 @@ export class ReceiveQueue {
     this.#consume(count);
     counters.moved(queue, 1, frame.byteLength);
     return true;
+  }
+
+  /** A frame that the chains have no room for, or that is none. */
+  dropped(reason: DropReason): void {
+    this.#options.counters.dropped(this.#options.queue, reason);
   }
 
   /** The ring stops: chains go back into it untouched, the last one first. */

@@ -5,6 +5,7 @@ import { native } from '../../../native/index.js';
 import { HEADER_BYTES, HEADER_WORDS } from '../format.js';
 import { FrameReader } from './frame-reader.js';
 import type { Port, PortContext } from './port.js';
+import { RetryTimer } from './retry-timer.js';
 
 export interface TapOptions {
   /** The control half's. */
@@ -27,19 +28,18 @@ const TOKEN_TIMER = 1;
 
 /** What a descriptor says whose interface is gone. */
 const EBADFD = 77;
-const REOPEN_MS = 500;
 
 export class TapPort implements Port {
   readonly #options: PortContext;
   readonly #tap: TapOptions;
   readonly #reader: FrameReader;
+  readonly #retry: RetryTimer;
   readonly #slots: Uint32Array;
   readonly #slotsOffset: number;
   #fd: number;
   #slot = 0;
   #attached = false;
   #offload = 0;
-  #timerFd: number | undefined;
 
   constructor(options: PortContext, tap: TapOptions) {
     this.#options = options;
@@ -47,6 +47,7 @@ export class TapPort implements Port {
     this.#fd = native.fdDuplicate(tap.fd);
     this.#slotsOffset = options.arena.allocate(HEADER_SLOTS * HEADER_SLOT_BYTES);
     this.#slots = options.arena.words(this.#slotsOffset, (HEADER_SLOTS * HEADER_SLOT_BYTES) / 4);
+    this.#retry = new RetryTimer(options.context, options.firstNumber + TOKEN_TIMER);
     this.#reader = new FrameReader({
       context: options.context,
       receive: options.receive,
@@ -134,9 +135,7 @@ export class TapPort implements Port {
   close(): void {
     this.#reader.close();
     native.fdClose(this.#fd);
-    if (this.#timerFd !== undefined) {
-      native.fdClose(this.#timerFd);
-    }
+    this.#retry.stop();
   }
 
   #read(): void {
@@ -157,23 +156,18 @@ export class TapPort implements Port {
    *  the driver notices a pause. */
   #lost(): void {
     this.#reader.close();
-    if (this.#tap.name === undefined || this.#timerFd !== undefined) {
-      return;
+    if (this.#tap.name !== undefined) {
+      this.#retry.start();
     }
-    this.#timerFd = native.timerCreate();
-    native.timerArm(this.#timerFd, REOPEN_MS, REOPEN_MS);
-    this.#options.context.watch(this.#timerFd, this.#options.firstNumber + TOKEN_TIMER);
   }
 
   #reopen(): void {
     const { name, multiQueue } = this.#tap;
     const fd = native.tapOpen(name as string, multiQueue, HEADER_BYTES);
-    if (fd < 0 || this.#timerFd === undefined) {
+    if (fd < 0) {
       return;
     }
-    this.#options.context.unwatch(this.#options.firstNumber + TOKEN_TIMER);
-    native.fdClose(this.#timerFd);
-    this.#timerFd = undefined;
+    this.#retry.stop();
     native.fdClose(this.#fd);
     this.#fd = fd;
     if (multiQueue && !this.#attached) {
