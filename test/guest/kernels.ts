@@ -37,7 +37,9 @@ export function findQemuKernel(): GuestKernel | undefined {
   return {
     imagePath: join(root, 'boot', `vmlinuz-${release}`),
     modulesDir: join(root, 'lib', 'modules', release),
-    moduleNames: ['crc32c_generic', 'virtio_pci', 'virtio_blk', 'virtio_rng', 'ext4'],
+    moduleNames: [
+      ...['crc32c_generic', 'virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_net', 'ext4'],
+    ],
   };
 }
 

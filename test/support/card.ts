@@ -9,7 +9,13 @@ import { type NetOptions, netOptionsSchema } from '../../src/devices/net/options
 import { NetDriver, TestFrontend, type TestFrontendOptions } from '../../src/testing/index.js';
 import { temporaryDirectory } from './resources.js';
 
-const SILENT: Log = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} };
+/** A card in order gives no reason for a warning. */
+function faultLog(t: Test): Log {
+  const take = (fields: Readonly<Record<string, unknown>>, message: string) => {
+    t.fail(`${message}: ${Object.values(fields).join(', ')}`);
+  };
+  return { error: take, warn: take, info: () => {}, debug: () => {} };
+}
 
 export interface Card {
   readonly device: NetDevice;
@@ -30,7 +36,7 @@ export async function startCard(t: Test, options: Partial<NetOptions>, workers =
   const daemon = new Daemon({
     device,
     listener: listenOnPath(socket),
-    log: SILENT,
+    log: faultLog(t),
     workers,
     engine: 'io_uring',
     pollUs: 0,

@@ -12,7 +12,7 @@ import {
 } from '../../../core/virtqueue/operations.js';
 import { native } from '../../../native/index.js';
 import { HEADER_BYTES } from '../format.js';
-import type { Port, PortContext } from './port.js';
+import { PORT_NUMBERS, type Port, type PortContext } from './port.js';
 import { RetryTimer } from './retry-timer.js';
 import { StreamInput } from './stream-input.js';
 import { STREAM_BUFFER_BYTES, StreamOutput } from './stream-output.js';
@@ -26,9 +26,11 @@ export interface StreamOptions {
 
 const TAG_SEND = 0;
 const TAG_RECEIVE = 1;
-const TOKEN_SOCKET = 0;
-const TOKEN_TIMER = 1;
-const TOKEN_LISTEN = 2;
+const TOKEN_TIMER = 0;
+const TOKEN_LISTEN = 1;
+/** Connections take turns with these: an event of the last one must not be taken for the next's. */
+const TOKEN_SOCKETS = 2;
+const SOCKET_TOKENS = PORT_NUMBERS - TOKEN_SOCKETS;
 
 const EAGAIN = 11;
 
@@ -48,6 +50,7 @@ export class StreamPort implements Port {
   #writable = false;
   #readable = false;
   #heard = false;
+  #socketToken = TOKEN_SOCKETS;
   /** Frames of the driver's that found no room, with their lengths. */
   #stalled: { readonly chain: number; readonly frameBytes: number }[] = [];
 
@@ -69,7 +72,7 @@ export class StreamPort implements Port {
   static readonly arenaBytes = 2 * STREAM_BUFFER_BYTES;
 
   transmit(chain: number, frameBytes: number): void {
-    if (this.#fd === undefined || this.#closing) {
+    if (!this.#open) {
       this.#drop(chain);
     } else if (this.#stalled.length > 0 || !this.#gather(chain, frameBytes)) {
       // Bounded by the ring: the driver waits, as TCP wants it to.
@@ -79,7 +82,7 @@ export class StreamPort implements Port {
 
   flush(): void {
     const { offset, bytes } = this.#output;
-    if (this.#fd === undefined || this.#sending || !this.#writable || bytes === 0) {
+    if (!this.#open || this.#sending || !this.#writable || bytes === 0) {
       return;
     }
     this.#sending = true;
@@ -92,7 +95,7 @@ export class StreamPort implements Port {
       this.#lost();
     }
     const { offset, room } = this.#input;
-    if (this.#fd === undefined || this.#receiving || !this.#readable || room === 0) {
+    if (!this.#open || this.#receiving || !this.#readable || room === 0) {
       return;
     }
     this.#receiving = true;
@@ -130,6 +133,8 @@ export class StreamPort implements Port {
       this.#connect();
     } else if (token === TOKEN_LISTEN) {
       this.#accept();
+    } else if (token !== this.#socketToken) {
+      return;
     } else if (hungUp) {
       // What the peer sent before it left is still to be read; its end is the read that gives 0.
       this.#readable = this.#heard = true;
@@ -146,6 +151,11 @@ export class StreamPort implements Port {
     if (this.#fd !== undefined) {
       native.fdClose(this.#fd);
     }
+  }
+
+  /** Somebody is there, and will be: no more commands for one that is about to be closed. */
+  get #open(): boolean {
+    return this.#fd !== undefined && !this.#closing;
   }
 
   #move(code: number, bytes: number, offset: number, tag: number): void {
@@ -205,6 +215,9 @@ export class StreamPort implements Port {
   }
 
   #connect(): void {
+    if (this.#fd !== undefined) {
+      return;
+    }
     const fd = native.socketConnect(this.#stream.path);
     if (fd < 0) {
       this.#retry.start();
@@ -227,7 +240,8 @@ export class StreamPort implements Port {
   #begin(fd: number): void {
     this.#fd = fd;
     this.#readable = this.#writable = true;
-    this.#options.context.watch(fd, this.#options.firstNumber + TOKEN_SOCKET, true);
+    this.#socketToken = TOKEN_SOCKETS + ((this.#socketToken + 1) % SOCKET_TOKENS);
+    this.#options.context.watch(fd, this.#options.firstNumber + this.#socketToken, true);
     this.pump();
   }
 
@@ -237,7 +251,7 @@ export class StreamPort implements Port {
     if (this.#sending || this.#receiving || this.#fd === undefined) {
       return;
     }
-    this.#options.context.unwatch(this.#options.firstNumber + TOKEN_SOCKET);
+    this.#options.context.unwatch(this.#options.firstNumber + this.#socketToken);
     native.fdClose(this.#fd);
     this.#fd = undefined;
     this.#closing = false;
