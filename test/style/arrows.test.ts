@@ -87,6 +87,7 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   'testing/index.ts': 'door: re-exports only',
   'author/definition.ts': 'types only',
   'core/device.ts': 'types only',
+  'devices/net/ports/port.ts': 'types and one number',
   'core/virtqueue/chain-access.ts': 'types only',
   'core/session/handlers/handler.ts': 'types only',
   'core/worker/commands.ts': 'types only',

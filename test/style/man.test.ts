@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { EXIT_CODES } from '../../src/cli/exit-codes.js';
 import Blk from '../../src/commands/blk.js';
+import Net from '../../src/commands/net.js';
 import Run from '../../src/commands/run.js';
 import { ROOT } from '../cli/command.js';
 
@@ -20,6 +21,7 @@ const PAGES: readonly (readonly [string, Readonly<Record<string, FlagLike>>])[] 
   // It mentions --once, --socket, … of the devices, so those are no strangers to it.
   ['vhost-ts.1', {}],
   ['vhost-ts-blk.1', Blk.flags],
+  ['vhost-ts-net.1', Net.flags],
   ['vhost-ts-run.1', Run.flags],
 ];
 
@@ -36,7 +38,12 @@ for (const [page, flags] of PAGES) {
     const items = text.split('\n').filter((line) => line.startsWith('.It Fl'));
     const described = items.flatMap((line) => [...line.matchAll(/Fl -([\w-]+)/g)].map((m) => m[1]));
     t.strictSame([...described].sort(), [...known].sort());
-    const possible = new Set([...known, ...flagsOf(Blk.flags), ...flagsOf(Run.flags)]);
+    const possible = new Set([
+      ...known,
+      ...flagsOf(Blk.flags),
+      ...flagsOf(Net.flags),
+      ...flagsOf(Run.flags),
+    ]);
     for (const [, name] of text.matchAll(/(?:Fl -| --)([a-z][\w-]*)/g)) {
       t.ok(possible.has(name as string), `--${name} exists`);
     }

@@ -18,8 +18,8 @@ import { HEADER_BYTES } from './format.js';
 const FRAMES_PER_TURN = 256;
 const BYTES_PER_TURN = 512 << 10;
 
-/** One ring of chains posted while a command reads the list, one that waits already, and one so that
- *  a list which is never empty moves once in a ring's length. */
+/** One ring of chains posted while a command reads the list, one that waits already, and one so
+ *  that a list which is never empty moves once in a ring's length. */
 const RINGS_OF_ROOM = 3;
 
 /** Drivers that refill late (Linux: with half of a small ring free) must still get frames. */

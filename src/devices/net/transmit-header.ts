@@ -1,5 +1,5 @@
-// The header a driver puts in front of a frame: is it true, and was what it asks for negotiated? The
-// host's end gets a private copy, so what was checked can't change (NT-010).
+// The header a driver puts in front of a frame: is it true, and was what it asks for negotiated?
+// The host's end gets a private copy, so what was checked can't change (NT-010).
 
 import { hasFeature } from '../../core/protocol/index.js';
 import {

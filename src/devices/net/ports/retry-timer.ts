@@ -3,8 +3,8 @@
 import type { HandlerContext } from '../../../core/device.js';
 import { native } from '../../../native/index.js';
 
-/** A peer that is started again is back before anybody wonders; one that stays away costs two system
- *  calls each time. */
+/** A peer that is started again is back before anybody wonders; one that stays away costs two
+ *  system calls each time. */
 const RETRY_MS = 500;
 
 export class RetryTimer {

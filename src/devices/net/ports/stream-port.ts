@@ -1,6 +1,6 @@
-// A stream socket of frames, each behind its length in four bytes, big-endian: what passt and QEMU's
-// `-netdev stream` speak. Frames are gathered in private memory, so that one system call carries
-// many and a short one can't tear a frame.
+// A stream socket of frames, each behind its length in four bytes, big-endian: what passt and
+// QEMU's `-netdev stream` speak. Frames are gathered in private memory, so that one system call
+// carries many and a short one can't tear a frame.
 
 import {
   FLAG_ARENA,

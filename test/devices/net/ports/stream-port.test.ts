@@ -1,61 +1,15 @@
-// The network card on UNIX sockets: length-prefixed streams and datagrams, with real peers that come
-// late, leave, lie and stall.
+// Streams of frames, with real peers that come late, leave, lie and stall.
 
-import { readSync, writeFileSync, writeSync } from 'node:fs';
-import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
+import { connect as netConnect } from 'node:net';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
-import { native } from '../../src/native/index.js';
-import { startCard } from '../support/card.js';
-import { frame, GUEST_MAC } from '../support/frames.js';
-import { temporaryDirectory } from '../support/resources.js';
-import { until } from '../support/until.js';
+import t from 'tap';
+import { startCard } from '../../../support/card.js';
+import { frame, GUEST_MAC, HOST_MAC } from '../../../support/frames.js';
+import { temporaryDirectory } from '../../../support/resources.js';
+import { length, listen, Peer } from '../../../support/stream-peer.js';
+import { until } from '../../../support/until.js';
 
-const HOST_MAC = '52:54:00:bb:00:01';
 const down = (bytes: number, seed: number) => frame(bytes, seed, GUEST_MAC, HOST_MAC);
-
-/** The other end of a stream: frames out, frames in. */
-class Peer {
-  readonly socket: Socket;
-  readonly frames: Buffer[] = [];
-  #rest: Buffer = Buffer.alloc(0);
-
-  constructor(socket: Socket) {
-    this.socket = socket;
-    socket.on('error', () => {});
-    socket.on('data', (bytes) => this.#take(Buffer.concat([this.#rest, bytes])));
-  }
-
-  send(...frames: readonly Uint8Array[]): void {
-    this.socket.write(Buffer.concat(frames.flatMap((bytes) => [length(bytes.byteLength), bytes])));
-  }
-
-  #take(bytes: Buffer): void {
-    let at = 0;
-    while (bytes.length - at >= 4 && bytes.length - at - 4 >= bytes.readUInt32BE(at)) {
-      const end = at + 4 + bytes.readUInt32BE(at);
-      this.frames.push(bytes.subarray(at + 4, end));
-      at = end;
-    }
-    this.#rest = bytes.subarray(at);
-  }
-}
-
-function length(bytes: number): Buffer {
-  const prefix = Buffer.alloc(4);
-  prefix.writeUInt32BE(bytes);
-  return prefix;
-}
-
-async function listen(t: Test, path: string): Promise<{ server: Server; peer: Promise<Peer> }> {
-  const server = createServer();
-  const peer = new Promise<Peer>((resolve) => {
-    server.once('connection', (socket) => resolve(new Peer(socket)));
-  });
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  t.teardown(() => void server.close());
-  return { server, peer };
-}
 
 t.test('--stream: frames both ways, merged and not', async (t) => {
   const path = join(temporaryDirectory(t), 'peer');
@@ -210,60 +164,3 @@ t.test(
     await end();
   },
 );
-
-t.test('--dgram: frames both ways, the peer comes late and leaves', async (t) => {
-  const directory = temporaryDirectory(t);
-  const [local, remote] = [join(directory, 'ours'), join(directory, 'theirs')];
-  const card = await startCard(t, { dgram: [local, remote] });
-  const { driver, end } = await card.connect();
-  driver.post(32, 2048);
-  await driver.transmit(frame(60));
-  t.equal(card.device.counts(1).drops.port, 1, 'nobody is there');
-  const fd = native.datagramBind(remote);
-  t.teardown(() => void native.fdClose(fd));
-  t.equal(native.datagramConnect(fd, local), 0);
-  const buffer = Buffer.alloc(70_000);
-  const receive = async () => {
-    let got = 0;
-    await until(() => {
-      try {
-        got = readSync(fd, buffer);
-      } catch {}
-      return got > 0;
-    });
-    return buffer.subarray(0, got);
-  };
-  await until(async () => {
-    await driver.transmit(frame(99, 9));
-    return card.device.counts(1).packets > 0;
-  });
-  t.equal(Buffer.compare(await receive(), frame(99, 9)), 0);
-  for (const bytes of [14, 1514, 1900]) {
-    await driver.transmit(frame(bytes, 1), { pieceBytes: 300 });
-    t.equal(Buffer.compare(await receive(), frame(bytes, 1)), 0, `up ${bytes}`);
-    writeSync(fd, down(bytes, 2));
-    const got = await driver.receive();
-    t.equal(Buffer.compare(got.frame, down(bytes, 2)), 0, `down ${bytes}`);
-    t.same([...got.header], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
-  }
-  await end();
-});
-
-t.test('paths that can not be had', async (t) => {
-  const directory = temporaryDirectory(t);
-  const file = join(directory, 'file');
-  writeFileSync(file, '');
-  const taken = join(directory, 'taken');
-  await listen(t, taken);
-  const long = join(directory, 'x'.repeat(108));
-  const rows = [
-    [{ streamListen: file }, /is in use/],
-    [{ streamListen: taken }, /is in use/],
-    [{ streamListen: long }, /longer than 107/],
-    [{ streamListen: join(directory, 'no', 'where') }, /ENOENT/],
-    [{ dgram: [file, taken] as [string, string] }, /is in use/],
-  ] as const;
-  for (const [options, message] of rows) {
-    await t.rejects(startCard(t, options), { name: 'HostEndError', message }, String(message));
-  }
-});
