@@ -17,6 +17,7 @@ const ENTRIES = [
   'cli/main.js',
   'core/worker/worker-main.js',
   'devices/blk/handler.js',
+  'devices/net/handler.js',
   'devices/vsock/handler.js',
 ];
 

@@ -75,6 +75,15 @@ Napi::Value socketSend(const Napi::CallbackInfo& info) {
                                reinterpret_cast<const int*>(fds.data), count));
 }
 
+Napi::Value bindDatagrams(const Napi::CallbackInfo& info) {
+  return number(info, datagramBind(Arguments(info).text(0).c_str()));
+}
+
+Napi::Value connectDatagrams(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, datagramConnect(arguments.fd(0), arguments.text(1).c_str()));
+}
+
 Napi::Value socketShutdown(const Napi::CallbackInfo& info) {
   return number(info, shutdown(Arguments(info).fd(0), SHUT_RDWR) == 0 ? 0 : -errno);
 }
@@ -92,6 +101,8 @@ void initSocket(Napi::Env env, Napi::Object exports) {
   exports.Set("socketPair", Napi::Function::New(env, socketPair));
   exports.Set("socketReceive", Napi::Function::New(env, socketReceive));
   exports.Set("socketSend", Napi::Function::New(env, socketSend));
+  exports.Set("datagramBind", Napi::Function::New(env, bindDatagrams));
+  exports.Set("datagramConnect", Napi::Function::New(env, connectDatagrams));
   exports.Set("socketShutdown", Napi::Function::New(env, socketShutdown));
   exports.Set("socketIsListening", Napi::Function::New(env, socketIsListening));
 }

@@ -316,6 +316,14 @@ void DataPlane::runCommands(uint32_t count) {
                command.usedLength);
       continue;
     }
+    if (command.code == static_cast<uint32_t>(CommandCode::kReceiveFrames)) {
+      receiveFrames(command);
+      continue;
+    }
+    if (command.code == static_cast<uint32_t>(CommandCode::kUnpop)) {
+      unpop(command.chain);
+      continue;
+    }
     const DescriptorChain* chain = chainOf(command.chain);
     const bool copies = command.code == static_cast<uint32_t>(CommandCode::kCopy);
     if (copies || command.code == static_cast<uint32_t>(CommandCode::kSend) ||

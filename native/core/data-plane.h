@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "exchange.h"
+#include "frame-receiver.h"
 #include "io-engine.h"
 #include "operation-runner.h"
 #include "spin-policy.h"
@@ -57,7 +58,10 @@ class DataPlane {
   }
 
   // Private memory for commands with kCommandArena; borrowed for the data plane's life.
-  void setArena(const Arena& arena) { operations_.setArena(arena); }
+  void setArena(const Arena& arena) {
+    arena_ = arena;
+    operations_.setArena(arena);
+  }
 
   // Takes ownership of the descriptors, also on failure. The vring pops only once enabled.
   int startVring(const VringStart& start, std::shared_ptr<GuestMemory> memory);
@@ -135,6 +139,9 @@ class DataPlane {
   const DescriptorChain* chainOf(uint32_t chain) const;
   RingLog ringLog(uint32_t queue) const;
   void runCommands(uint32_t count);
+  void receiveFrames(const CommandRecord& command);
+  int receiveFramesInto(const CommandRecord& command, const uint32_t* list, FrameReport* report);
+  void unpop(uint32_t chain);
   void reap();
   void finish(const Operation& op, int result);
   void complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, uint32_t tailByte,
@@ -163,6 +170,9 @@ class DataPlane {
   OperationRunner operations_;
   SpinPolicy driverSpin_;  // nothing at the disk: the driver is next
   SpinPolicy deviceSpin_;
+  Arena arena_;
+  FrameReceiver frames_;
+  std::vector<uint32_t> frameUsed_;             // scratch of receiveFrames
   std::vector<std::unique_ptr<Vring>> vrings_;  // by queue index
   std::vector<uint32_t> active_;                // queue indices that exist
   std::map<uint32_t, uint32_t> queueOfToken_;

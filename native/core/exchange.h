@@ -29,6 +29,13 @@ enum class CommandCode : uint32_t {
   kReceive = 8,  // descriptor -> writable part of a chain, or arena
   // Readable part of a chain -> writable part of the chain in `file`, from tailOffset on.
   kCopy = 9,
+  // Frames of the descriptor in `file` into chains that wait for them, as FrameReceiver does it.
+  // The arena has `usedLength` chain numbers from chainOffset on, and gets a FrameReport at
+  // tailOffset. length: bytes after which it is enough; mode: frames; tailByte: header bytes.
+  // Result: 0, the descriptor may have more, or -errno (-EAGAIN: it has none now).
+  kReceiveFrames = 10,
+  // The ring forgets the chain, and will pop it again: only for the last one popped of its ring.
+  kUnpop = 11,
 };
 
 // CommandRecord::flags.
@@ -40,6 +47,9 @@ constexpr uint32_t kCommandAddBytes = 16;  // usedLength grows by what moved
 constexpr uint32_t kCommandSocket = 32;    // sendmsg/recvmsg: never blocks, no SIGPIPE
 constexpr uint32_t kCommandMessage = 64;   // the result is the message's length, also when cut
 constexpr uint32_t kCommandArena = 128;    // chainOffset is an offset in the arena
+// A send begins with tailByte bytes of the arena, from tailOffset on.
+constexpr uint32_t kCommandPrefix = 256;
+constexpr uint32_t kCommandMerge = 512;  // a frame may go over several chains
 
 // tailOffset: the last byte of the writable part, wherever that is (virtio-blk's status).
 constexpr uint32_t kTailLast = 0xffffffff;
@@ -70,6 +80,15 @@ struct CompletionRecord {
   uint32_t code;
 };
 static_assert(sizeof(CompletionRecord) == 16);
+
+// What kReceiveFrames did: the first `chains` of the list are used.
+struct FrameReport {
+  uint32_t chains;
+  uint32_t frames;
+  uint32_t bytes;    // of those frames, without headers
+  uint32_t dropped;  // frames that fitted nowhere
+};
+static_assert(sizeof(FrameReport) == 16);
 
 enum class EventCode : uint32_t {
   kQueueBroken = 1,   // detail: RingFault

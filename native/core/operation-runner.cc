@@ -58,7 +58,8 @@ void OperationRunner::transfer(const CommandRecord& command, const DescriptorCha
                 : move(command, chain, &op->segments);
   }
   const bool receives = command.code == static_cast<uint32_t>(CommandCode::kReceive);
-  const bool satisfied = receives ? moved > 0 : moved >= 0 && moved == command.length;
+  const uint32_t prefixBytes = command.flags & kCommandPrefix ? command.tailByte : 0;
+  const bool satisfied = receives ? moved > 0 : moved >= 0 && moved == prefixBytes + command.length;
   if (!satisfied) op->commandFlags &= ~kCommandComplete;
   const bool copied = satisfied && command.code == static_cast<uint32_t>(CommandCode::kCopy);
   if (!copied && !(op->commandFlags & kCommandComplete)) op->commandFlags |= kCommandNotify;
@@ -75,13 +76,28 @@ int64_t OperationRunner::moveNow(const CommandRecord& command, const DescriptorC
 
 int64_t OperationRunner::move(const CommandRecord& command, const DescriptorChain* chain,
                               std::vector<iovec>* segments) const {
-  const bool receives = command.code == static_cast<uint32_t>(CommandCode::kReceive);
+  return gather(command, chain, segments) ? transferOnce(command, segments) : -EINVAL;
+}
+
+// The segments of a kSend or kReceive.
+bool OperationRunner::gather(const CommandRecord& command, const DescriptorChain* chain,
+                             std::vector<iovec>* segments) const {
   const auto bytes = static_cast<uint64_t>(command.length);
-  const bool found = command.flags & kCommandArena
-                         ? sliceArena(arena_, command.chainOffset, bytes, segments)
-                         : chain != nullptr && chain->slice(receives, command.chainOffset, bytes,
-                                                            segments) == bytes;
-  return found ? transferOnce(command, segments) : -EINVAL;
+  if (command.flags & kCommandPrefix &&
+      !sliceArena(arena_, command.tailOffset, command.tailByte, segments)) {
+    return false;
+  }
+  if (command.flags & kCommandArena) {
+    return sliceArena(arena_, command.chainOffset, bytes, segments);
+  }
+  const bool writable = command.code == static_cast<uint32_t>(CommandCode::kReceive);
+  return chain != nullptr && chain->slice(writable, command.chainOffset, bytes, segments) == bytes;
+}
+
+void OperationRunner::ended(const CommandRecord& command, int result) {
+  Operation* op = take(command);
+  op->commandFlags = kCommandNotify;
+  end(op, result);
 }
 
 int64_t OperationRunner::copy(Operation* op, const CommandRecord& command,

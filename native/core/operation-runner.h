@@ -36,6 +36,8 @@ class OperationRunner {
   // kSend, kReceive, kCopy: over when this returns, reaped like the others. target: kCopy's.
   void transfer(const CommandRecord& command, const DescriptorChain* chain,
                 const DescriptorChain* target);
+  // For a command somebody else has carried out: reaped like the others, with this result.
+  void ended(const CommandRecord& command, int result);
 
   // kSend, kReceive without an operation: bytes moved or -errno, nothing to reap.
   int64_t moveNow(const CommandRecord& command, const DescriptorChain* chain);
@@ -63,6 +65,8 @@ class OperationRunner {
   void end(Operation* op, int result);
   int64_t move(const CommandRecord& command, const DescriptorChain* chain,
                std::vector<iovec>* segments) const;
+  bool gather(const CommandRecord& command, const DescriptorChain* chain,
+              std::vector<iovec>* segments) const;
   int64_t copy(Operation* op, const CommandRecord& command, const DescriptorChain* chain,
                const DescriptorChain* target);
 

@@ -312,6 +312,17 @@ void PackedRing::addUsed(uint16_t id, uint32_t writtenBytes) {
   inFlight_.leave(&chain);
 }
 
+void PackedRing::unpop(uint16_t id) {
+  DescriptorChain& chain = chains_[id];
+  inFlight_.leave(&chain);
+  if (inflight_.recording()) return;
+  avail_.retreat(chain.directDescriptors, size_);
+  freeEntries_ += chain.directDescriptors;
+  seen_ = avail_;
+  seenEntries_ = seenChains_ = 0;
+  seenOpen_ = false;
+}
+
 void PackedRing::publish() {
   // Release: the whole batch and its data are visible before the first flags (§2.8.22).
   uint8_t* first = entry(published_.index);

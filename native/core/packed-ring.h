@@ -29,6 +29,13 @@ struct PackedPosition {
     index -= size;
     wrap = !wrap;
   }
+  void retreat(uint32_t entries, uint32_t size) {
+    if (index < entries) {
+      index += size;
+      wrap = !wrap;
+    }
+    index -= entries;
+  }
   // The form of both event suppression structures and of each half of the base (§2.8.14).
   uint16_t word() const { return static_cast<uint16_t>(index | (wrap ? 0x8000u : 0)); }
   static PackedPosition of(uint16_t word) { return {word & 0x7fffu, (word & 0x8000u) != 0}; }
@@ -76,6 +83,8 @@ class PackedRing {
   void addUsed(uint16_t id, uint32_t writtenBytes);
   // Forgets a request without telling the driver: in the inflight area it stays in flight.
   void abandon(uint16_t id) { inFlight_.leave(&chains_[id]); }
+  // As SplitRing::unpop.
+  void unpop(uint16_t id);
   bool unpublished() const { return unpublishedEntries_ > 0; }
   void publish();
   // True when the driver wants an interrupt for what was published since the last answer.

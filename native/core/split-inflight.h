@@ -24,6 +24,8 @@ class SplitInflight {
   bool takenUp() const { return takenUp_; }
   bool poisoned() const { return area_ != nullptr && area_->poisoned(); }
 
+  bool recording() const { return region_ != nullptr; }
+
   // Heads to do again, in the order they were first fetched.
   uint32_t leftCount() const { return static_cast<uint32_t>(left_.size() - nextLeft_); }
   uint16_t nextLeft() const { return left_[nextLeft_]; }

@@ -240,6 +240,13 @@ void SplitRing::addUsed(uint16_t head, uint32_t writtenBytes) {
   release(head);
 }
 
+// In the inflight area it stays marked: a back-end that finds it there pops it first, and with the
+// avail index it takes from the area, none is popped twice.
+void SplitRing::unpop(uint16_t head) {
+  release(head);
+  if (!inflight_.recording()) nextAvail_--;
+}
+
 void SplitRing::publish() {
   // Release: elements and data are visible before the index (§2.7.8.2).
   storeRelease16(used_ + kIdxOffset, usedIndex_);

@@ -62,6 +62,9 @@ class SplitRing {
   void addUsed(uint16_t head, uint32_t writtenBytes);
   // Forgets a request without telling the driver: in the inflight area it stays in flight.
   void abandon(uint16_t head) { release(head); }
+  // Takes back the last pop() of a request that nobody has touched. One that the inflight area has
+  // recorded already is left there instead, for whoever starts the ring next.
+  void unpop(uint16_t head);
   bool unpublished() const { return usedIndex_ != publishedUsed_; }
   void publish();
   // True when the driver wants an interrupt for what was published since the last answer.

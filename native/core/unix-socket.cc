@@ -10,11 +10,17 @@
 namespace vhost {
 namespace {
 
-int openAddress(const char* path, sockaddr_un* address) {
+int fillAddress(const char* path, sockaddr_un* address) {
   if (std::strlen(path) >= sizeof address->sun_path) return -ENAMETOOLONG;
   *address = {};
   address->sun_family = AF_UNIX;
   std::strcpy(address->sun_path, path);
+  return 0;
+}
+
+int openAddress(const char* path, sockaddr_un* address) {
+  const int filled = fillAddress(path, address);
+  if (filled < 0) return filled;
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   return fd < 0 ? -errno : fd;
 }
@@ -63,6 +69,25 @@ int unixConnect(const char* path) {
     return closeWith(fd, errno);
   }
   return fd;
+}
+
+int datagramBind(const char* path) {
+  sockaddr_un address;
+  const int filled = fillAddress(path, &address);
+  if (filled < 0) return filled;
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  if (*path != 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    return closeWith(fd, errno);
+  }
+  return fd;
+}
+
+int datagramConnect(int fd, const char* path) {
+  sockaddr_un address;
+  const int filled = fillAddress(path, &address);
+  if (filled < 0) return filled;
+  return connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ? 0 : -errno;
 }
 
 int unixAccept(int fd) {

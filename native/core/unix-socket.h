@@ -21,6 +21,11 @@ int unixListen(const char* path, int backlog);
 int unixConnect(const char* path);
 int unixAccept(int fd);
 
+// A datagram socket; with an empty path it has no address.
+int datagramBind(const char* path);
+// Where its datagrams go from now on.
+int datagramConnect(int fd, const char* path);
+
 // Receives at most `bytes`; 0 at the end of the stream. Descriptors arrive close-on-exec and are
 // the caller's, whatever else happens.
 int64_t unixReceive(int fd, void* to, size_t bytes, ReceivedFds* received);

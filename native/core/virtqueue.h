@@ -116,6 +116,9 @@ class Virtqueue {
   void abandon(uint16_t head) {
     on([&](auto& ring) { ring.abandon(head); });
   }
+  void unpop(uint16_t head) {
+    on([&](auto& ring) { ring.unpop(head); });
+  }
   bool unpublished() const {
     return on([](const auto& ring) { return ring.unpublished(); });
   }

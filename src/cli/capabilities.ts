@@ -2,6 +2,7 @@
 
 const CAPABILITIES = {
   blk: { type: 'block', features: ['read-only', 'blk-file'] },
+  net: { type: 'net' },
   vsock: { type: 'vsock' },
 } as const;
 

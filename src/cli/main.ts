@@ -17,6 +17,7 @@ type CommandModule = {
 
 const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   blk: () => import('../commands/blk.js'),
+  net: () => import('../commands/net.js'),
   run: () => import('../commands/run.js'),
   vsock: () => import('../commands/vsock.js'),
 };

@@ -12,6 +12,40 @@ export interface QemuArgsOptions {
 
 export function qemuArgs({ socket, client, device, properties }: QemuArgsOptions): string[] {
   const extra = Object.entries(properties).map(([key, value]) => `,${key}=${value}`);
+  return [
+    ...connection(socket, client === true),
+    '-device',
+    `${device},chardev=vhost0${extra.join('')}`,
+  ];
+}
+
+export interface QemuNetArgsOptions {
+  readonly socket: string;
+  readonly client?: boolean;
+  readonly pairs: number;
+  readonly mac?: string | undefined;
+}
+
+/** A card is a netdev and the device in front of it; QEMU keeps the control queue. */
+export function qemuNetArgs({ socket, client, pairs, mac }: QemuNetArgsOptions): string[] {
+  const queues = pairs > 1 ? `,queues=${pairs}` : '';
+  // A vector for each virtqueue, one for the control queue and one for changes of config space.
+  const vectors = pairs > 1 ? `,mq=on,vectors=${2 * pairs + 2}` : '';
+  return [
+    ...connection(socket, client === true),
+    '-netdev',
+    `vhost-user,id=net0,chardev=vhost0${queues}`,
+    '-device',
+    `virtio-net-pci,netdev=net0${vectors}${mac === undefined ? '' : `,mac=${mac}`}`,
+  ];
+}
+
+export function qemuNetArgsText(options: QemuNetArgsOptions): string {
+  return asText(qemuNetArgs(options));
+}
+
+/** Shared memory and the socket. */
+function connection(socket: string, listens: boolean): string[] {
   // QEMU's option parser takes a doubled comma for one (a path may hold one).
   const path = socket.replaceAll(',', ',,');
   return [
@@ -20,15 +54,16 @@ export function qemuArgs({ socket, client, device, properties }: QemuArgsOptions
     '-numa',
     'node,memdev=mem0',
     '-chardev',
-    `socket,id=vhost0,path=${path}${client === true ? ',server=on' : ''}`,
-    '-device',
-    `${device},chardev=vhost0${extra.join('')}`,
+    `socket,id=vhost0,path=${path}${listens ? ',server=on' : ''}`,
   ];
 }
 
 /** One argument pair a line, quoted for a shell. */
 export function qemuArgsText(options: QemuArgsOptions): string {
-  const args = qemuArgs(options);
+  return asText(qemuArgs(options));
+}
+
+function asText(args: readonly string[]): string {
   const lines: string[] = [];
   for (let i = 0; i < args.length; i += 2) {
     lines.push(`  ${args[i]} ${shellQuote(args[i + 1] as string)}`);

@@ -90,8 +90,11 @@ export interface VirtioDevice {
   /** VIRTIO 1.3 §5: device type. */
   readonly virtioId: number;
 
-  /** Virtqueues the device has, 1 to 256, the same at every call; GET_QUEUE_NUM answers it. */
+  /** Virtqueues the device has, 1 to 256, the same at every call. */
   numQueues(): number;
+  /** What GET_QUEUE_NUM answers, for a device whose front-ends count otherwise. Default:
+   *  numQueues(). */
+  queueNumAnswer?(): number;
   /** Largest ring a driver may set up, in descriptors: a power of two <= 32768 (VIRTIO 1.3 §2.7);
    *  SET_VRING_NUM beyond it is refused. */
   maxQueueSize(): number;
@@ -230,6 +233,10 @@ export interface QueueHandler {
   /** A vring starts, before its first request. resumed: where it last stopped, so that the driver
    *  is taken to be the same; fresh: at index 0, where no driver has been yet. */
   started?(queue: number, where: 'fresh' | 'resumed' | 'elsewhere'): void;
+  /** A vring started, was enabled or disabled (vhost-user: SET_VRING_ENABLE), or stops: a disabled
+   *  one gives no requests, and a device with something for its driver keeps it. Default: not
+   *  told. */
+  vringEnabled?(queue: number, enabled: boolean): void;
   /** A vring stops, or memory changes under it: no more requests of this queue come for now, and
    *  whoever waits does so until every chain of it is completed. A device that keeps chains for
    *  later (receive buffers) completes them here; what is at work ends by itself. */

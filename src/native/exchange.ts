@@ -47,6 +47,8 @@ export const OP_COMPLETE = 6;
 export const OP_SEND = 7;
 export const OP_RECEIVE = 8;
 export const OP_COPY = 9;
+export const OP_RECEIVE_FRAMES = 10;
+export const OP_UNPOP = 11;
 
 export const FLAG_DURABLE = 1;
 export const FLAG_NOTIFY = 2;
@@ -56,11 +58,20 @@ export const FLAG_ADD_BYTES = 16;
 export const FLAG_SOCKET = 32;
 export const FLAG_MESSAGE = 64;
 export const FLAG_ARENA = 128;
+export const FLAG_PREFIX = 256;
+export const FLAG_MERGE = 512;
 
 /** Tail offset: the last byte of the writable part. */
 export const TAIL_LAST = 0xffffffff;
 
 export const NO_CHAIN = 0xffffffff;
+
+// What OP_RECEIVE_FRAMES leaves in the arena, in words.
+export const FRAME_REPORT_WORDS = 4;
+export const FRAME_REPORT_CHAINS = 0;
+export const FRAME_REPORT_FRAMES = 1;
+export const FRAME_REPORT_BYTES = 2;
+export const FRAME_REPORT_DROPPED = 3;
 
 export const EVENT_QUEUE_BROKEN = 1;
 export const EVENT_KICK_LOST = 2;

@@ -168,6 +168,9 @@ interface Addon {
     fds: Int32Array,
     fdCount: number,
   ): number;
+  /** A datagram socket, bound to a path or ('') to none. */
+  datagramBind(path: string): number;
+  datagramConnect(fd: number, path: string): number;
   socketShutdown(fd: number): number;
   socketIsListening(fd: number): number;
   /** Sockets of a device's own, on the host. Types: SOCK_STREAM, SOCK_SEQPACKET. */
@@ -181,6 +184,11 @@ interface Addon {
   hostShutdown(fd: number, how: number): number;
   /** Room for messages of so many bytes, as far as the kernel allows. */
   hostSetSendBytes(fd: number, bytes: number): number;
+  /** native/core/tap.h. A descriptor, or -errno. */
+  tapOpen(name: string, multiQueue: boolean, headerBytes: number): number;
+  tapAdopt(fd: number, headerBytes: number): number;
+  tapSetOffload(fd: number, offload: number): number;
+  tapSetQueue(fd: number, attached: boolean): number;
   Watcher: new (fd: number, ready: (events: number) => void) => Watcher;
   DataPlane: new (
     exchange: Uint8Array,

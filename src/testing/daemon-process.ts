@@ -56,6 +56,13 @@ export class DaemonProcess {
     return daemon;
   }
 
+  /** `vhost-ts net`, in the same way. */
+  static async net(socket: string, args: readonly string[]): Promise<DaemonProcess> {
+    const daemon = new DaemonProcess(['net', '--socket', socket, ...args], socket);
+    await daemon.ready();
+    return daemon;
+  }
+
   /** Resolves when the socket exists and listens. Connecting would be a session: only looks. */
   async ready(): Promise<void> {
     const endMs = performance.now() + READY_TIMEOUT_MS;

@@ -103,7 +103,7 @@ async function answerFaults(
   if ((features & device.features()) !== device.features()) {
     faults.push('GET_FEATURES does not answer features()');
   }
-  if ((await frontend.getQueueNum()) !== BigInt(device.numQueues())) {
+  if ((await frontend.getQueueNum()) !== BigInt(device.queueNumAnswer?.() ?? device.numQueues())) {
     faults.push('GET_QUEUE_NUM does not answer numQueues()');
   }
   const told = device.getConfig?.(0, 8) ?? new Uint8Array(0);

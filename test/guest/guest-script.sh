@@ -7,7 +7,7 @@
 #
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
-#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | vsock | migrate |
+#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | net | vsock | migrate |
 #                lifecycle | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
@@ -395,9 +395,33 @@ vsock_stage() {
   vt_end=$(vsock-peer connect 1002 </dev/null)
 }
 
+# The host's end answers pings, gives vt_net_mib bytes over HTTP whose sum it knows, and sums what it
+# is sent.
+net_stage() {
+  say "stage net"
+  check link ip link set eth0 mtu "$vt_mtu" up
+  check address ip addr add "$vt_guest_ip/24" dev eth0
+  say "fact queues $(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)"
+  check ping ping -c 3 -W 5 "$vt_host_ip"
+  check large-ping ping -c 3 -W 5 -s 8000 "$vt_host_ip"
+  say "fact down $(wget -q -O - "http://$vt_host_ip:$vt_port/" | sha_of)"
+  dd if=/dev/urandom of=/tmp/up bs=1M count="$vt_net_mib" 2>/dev/null
+  say "fact up $(sha_of </tmp/up)"
+  say "fact up-received $(nc "$vt_host_ip" "$((vt_port + 1))" </tmp/up)"
+  say "mark traffic"
+  # Both ways at once.
+  wget -q -O - "http://$vt_host_ip:$vt_port/" | sha_of >/tmp/down-sum &
+  say "fact up-received-again $(nc "$vt_host_ip" "$((vt_port + 1))" </tmp/up)"
+  wait
+  say "fact down-again $(cat /tmp/down-sum)"
+  errors=$(cat /sys/class/net/eth0/statistics/rx_errors)
+  say "fact errors $((errors + $(cat /sys/class/net/eth0/statistics/tx_errors)))"
+}
+
 start_up
 case $vt_role in
   vsock) vsock_stage; finish "$vt_end" ;;
+  net) net_stage; finish poweroff ;;
   probe) finish poweroff ;;
   rng) rng_stage; finish poweroff ;;
 esac

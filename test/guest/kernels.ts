@@ -42,6 +42,7 @@ export function findQemuKernel(): GuestKernel | undefined {
       'virtio_pci',
       'virtio_blk',
       'virtio_rng',
+      'virtio_net',
       'vmw_vsock_virtio_transport',
       'ext4',
     ],

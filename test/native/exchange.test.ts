@@ -75,6 +75,12 @@ t.test('the fields of a record lie where native code has them', async (t) => {
     result: exchange.COMPLETION_RESULT,
     code: exchange.COMPLETION_CODE,
   });
+  t.same(wordOffsets('FrameReport'), {
+    chains: exchange.FRAME_REPORT_CHAINS,
+    frames: exchange.FRAME_REPORT_FRAMES,
+    bytes: exchange.FRAME_REPORT_BYTES,
+    dropped: exchange.FRAME_REPORT_DROPPED,
+  });
   t.match(wordOffsets('EventRecord'), {
     code: exchange.EVENT_CODE,
     queue: exchange.EVENT_QUEUE,
@@ -93,11 +99,15 @@ t.test('the constants are those of native code', async (t) => {
     ['kCommandSocket', exchange.FLAG_SOCKET],
     ['kCommandMessage', exchange.FLAG_MESSAGE],
     ['kCommandArena', exchange.FLAG_ARENA],
+    ['kCommandPrefix', exchange.FLAG_PREFIX],
+    ['kCommandMerge', exchange.FLAG_MERGE],
     ['kTailLast', exchange.TAIL_LAST],
     ['kNoChain', exchange.NO_CHAIN],
     ['kSend', exchange.OP_SEND],
     ['kReceive', exchange.OP_RECEIVE],
     ['kCopy', exchange.OP_COPY],
+    ['kReceiveFrames', exchange.OP_RECEIVE_FRAMES],
+    ['kUnpop', exchange.OP_UNPOP],
     ['kReadable', exchange.EVENT_READABLE],
     ['kRequestsMax', exchange.REQUESTS_MAX],
     ['kCommandsMax', exchange.COMMANDS_MAX],

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { EXIT_CODES } from '../../src/cli/exit-codes.js';
 import Blk from '../../src/commands/blk.js';
+import Net from '../../src/commands/net.js';
 import Run from '../../src/commands/run.js';
 import Vsock from '../../src/commands/vsock.js';
 import { ROOT } from '../cli/command.js';
@@ -21,6 +22,7 @@ const PAGES: readonly (readonly [string, Readonly<Record<string, FlagLike>>])[] 
   // It mentions --once, --socket, … of the devices, so those are no strangers to it.
   ['vhost-ts.1', {}],
   ['vhost-ts-blk.1', Blk.flags],
+  ['vhost-ts-net.1', Net.flags],
   ['vhost-ts-run.1', Run.flags],
   ['vhost-ts-vsock.1', Vsock.flags],
 ];
@@ -40,7 +42,7 @@ for (const [page, flags] of PAGES) {
     t.strictSame([...described].sort(), [...known].sort());
     const possible = new Set([
       ...known,
-      ...[Blk, Run, Vsock].flatMap(({ flags }) => flagsOf(flags)),
+      ...[Blk, Net, Run, Vsock].flatMap(({ flags }) => flagsOf(flags)),
     ]);
     for (const [, name] of text.matchAll(/(?:Fl -| --)([a-z][\w-]*)/g)) {
       t.ok(possible.has(name as string), `--${name} exists`);

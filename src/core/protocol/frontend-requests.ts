@@ -142,7 +142,8 @@ export const FRONTEND_REQUESTS = [
   }),
   request(18, 'SET_VRING_ENABLE', 'vringState', {
     reply: ACK,
-    feature: { mask: VHOST_USER_F_PROTOCOL_FEATURES, state: 'acked' },
+    // QEMU's net sends it before its first SET_FEATURES.
+    feature: { mask: VHOST_USER_F_PROTOCOL_FEATURES, state: 'offered' },
     clause: 'enables (1) or disables (0) a vring; remembered while it is stopped',
   }),
   request(19, 'SEND_RARP', 'u64', {

@@ -19,12 +19,16 @@ const {
   COMMAND_USED_LENGTH,
   FLAG_COMPLETE,
   FLAG_NOTIFY,
+  FLAG_PREFIX,
   FLAG_TAIL,
   NO_CHAIN,
   OP_ALLOCATE,
   OP_COMPLETE,
   OP_COPY,
+  OP_RECEIVE_FRAMES,
+  OP_SEND,
   OP_SYNC,
+  OP_UNPOP,
   OP_WRITE_ZEROS,
   RECORD_WORDS,
   TAIL_LAST,
@@ -106,6 +110,74 @@ export class CommandWriter {
     words[at + COMMAND_USED_LENGTH] = usedBytes;
     words[at + COMMAND_TAG] = tag;
     this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytes;
+  }
+
+  /** Sends `prefixBytes` of the arena, then the readable part of a chain from `chainOffset` on, and
+   *  completes the chain; one attempt, as `move`. */
+  sendPrefixed(
+    chain: number,
+    flags: number,
+    fd: number,
+    prefixOffset: number,
+    prefixBytes: number,
+    chainOffset: number,
+    bytes: number,
+    tag: number,
+  ): void {
+    const at = this.#next();
+    const words = this.#words;
+    words[at + COMMAND_CODE] = OP_SEND;
+    words[at + COMMAND_CHAIN] = chain;
+    words[at + COMMAND_FLAGS] = flags | FLAG_PREFIX | FLAG_COMPLETE;
+    words[at + COMMAND_FILE] = fd;
+    words[at + COMMAND_CHAIN_OFFSET] = chainOffset;
+    words[at + COMMAND_TAIL_OFFSET] = prefixOffset;
+    words[at + COMMAND_TAIL_BYTE] = prefixBytes;
+    words[at + COMMAND_USED_LENGTH] = 0;
+    words[at + COMMAND_TAG] = tag;
+    this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytes;
+  }
+
+  /**
+   * Receives frames into chains that wait for them, `listCount` numbers (32 bits) in the arena from
+   * `listOffset` on, and completes those that are used, in order. A completion with `tag` and no
+   * chain says how it ended (0: there may be more; -EAGAIN: not now), the arena's words at
+   * `reportOffset` what was done. Until then the list must stay as it is.
+   *
+   * @param flags FLAG_SOCKET (frames without header), FLAG_MERGE
+   */
+  receiveFrames(
+    fd: number,
+    flags: number,
+    listOffset: number,
+    listCount: number,
+    reportOffset: number,
+    headerBytes: number,
+    framesMax: number,
+    bytesMax: number,
+    tag: number,
+  ): void {
+    const at = this.#next();
+    const words = this.#words;
+    words[at + COMMAND_CODE] = OP_RECEIVE_FRAMES;
+    words[at + COMMAND_CHAIN] = NO_CHAIN;
+    words[at + COMMAND_FLAGS] = flags;
+    words[at + COMMAND_FILE] = fd;
+    words[at + COMMAND_CHAIN_OFFSET] = listOffset;
+    words[at + COMMAND_TAIL_OFFSET] = reportOffset;
+    words[at + COMMAND_TAIL_BYTE] = headerBytes;
+    words[at + COMMAND_USED_LENGTH] = listCount;
+    words[at + COMMAND_TAG] = tag;
+    words[at + COMMAND_MODE] = framesMax;
+    this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytesMax;
+  }
+
+  /** Puts a chain nobody has touched back into the ring: the last one popped of those in flight,
+   *  so several go back in the reverse of their order. */
+  unpop(chain: number): void {
+    const at = this.#next();
+    this.#words[at + COMMAND_CODE] = OP_UNPOP;
+    this.#words[at + COMMAND_CHAIN] = chain;
   }
 
   /** Copies `bytes` from the readable part of one chain into the writable part of another; both

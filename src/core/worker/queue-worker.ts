@@ -259,6 +259,7 @@ export class QueueWorker {
         return this.#startVring(command.start);
       case 'enableVring':
         this.#plane.enableVring(command.queue, command.enabled);
+        this.#guard(() => this.#handler.vringEnabled?.(command.queue, command.enabled));
         return 0;
       case 'kickVring':
         // The wake-up that brought this has made the next turn look at every ring.
@@ -277,6 +278,7 @@ export class QueueWorker {
         return 0;
       case 'stopVring':
         this.#plane.drainVring(command.queue, command.suspend ?? false);
+        this.#guard(() => this.#handler.vringEnabled?.(command.queue, false));
         this.#guard(() => this.#handler.drain?.(command.queue));
         this.#stopping.set(command.queue, [...(this.#stopping.get(command.queue) ?? []), id]);
         return undefined;
@@ -341,6 +343,7 @@ export class QueueWorker {
       this.#guard(() => this.#handler.started?.(start.queue, where));
       this.#plane.setInband(start.queue, start.inbandKicks, start.inbandCalls);
       this.#plane.enableVring(start.queue, start.enabled);
+      this.#guard(() => this.#handler.vringEnabled?.(start.queue, start.enabled));
     }
     return result;
   }

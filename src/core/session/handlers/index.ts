@@ -61,7 +61,7 @@ export const HANDLERS: Handlers = {
   SET_VRING_ERR: setVringErr,
   GET_PROTOCOL_FEATURES: async (session) => offeredProtocolFeatures(session),
   SET_PROTOCOL_FEATURES: setProtocolFeatures,
-  GET_QUEUE_NUM: async (session) => BigInt(session.vrings.length),
+  GET_QUEUE_NUM: async ({ device, vrings }) => BigInt(device.queueNumAnswer?.() ?? vrings.length),
   SET_VRING_ENABLE: setVringEnable,
   SEND_RARP: sendRarp,
   NET_SET_MTU: netSetMtu,

@@ -1,0 +1,42 @@
+#include "../core/tap.h"
+#include "arguments.h"
+#include "bindings.h"
+
+namespace vhost {
+namespace {
+
+Napi::Value number(const Napi::CallbackInfo& info, int value) {
+  return Napi::Number::New(info.Env(), value);
+}
+
+// (name, multiQueue, headerBytes) -> descriptor or -errno
+Napi::Value open(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, tapOpen(arguments.text(0).c_str(), arguments.boolean(1), arguments.u32(2)));
+}
+
+Napi::Value adopt(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, tapAdopt(arguments.fd(0), arguments.u32(1)));
+}
+
+Napi::Value setOffload(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, tapSetOffload(arguments.fd(0), arguments.u32(1)));
+}
+
+Napi::Value setQueue(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, tapSetQueue(arguments.fd(0), arguments.boolean(1)));
+}
+
+}  // namespace
+
+void initTap(Napi::Env env, Napi::Object exports) {
+  exports.Set("tapOpen", Napi::Function::New(env, open));
+  exports.Set("tapAdopt", Napi::Function::New(env, adopt));
+  exports.Set("tapSetOffload", Napi::Function::New(env, setOffload));
+  exports.Set("tapSetQueue", Napi::Function::New(env, setQueue));
+}
+
+}  // namespace vhost

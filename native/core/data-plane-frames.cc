@@ -1,0 +1,94 @@
+// The part of the data plane that fills receive chains: kReceiveFrames, kUnpop.
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <utility>
+
+#include "data-plane.h"
+
+namespace vhost {
+namespace {
+
+// num_buffers has 16 bits, and nobody makes frames of more pieces: a bound on the work for one.
+constexpr size_t kChainsPerFrameMax = 1024;
+
+// A list of chain numbers in the arena, from the first that is not used yet.
+class ListedChains : public WaitingChains {
+ public:
+  using Find = std::function<const DescriptorChain*(uint32_t)>;
+  ListedChains(const uint32_t* list, size_t count, uint32_t headerBytes, Find find)
+      : list_(list), count_(count), headerBytes_(headerBytes), find_(std::move(find)) {}
+
+  const DescriptorChain* at(size_t index) const override {
+    if (index >= std::min(count_, kChainsPerFrameMax)) return nullptr;
+    const DescriptorChain* chain = find_(list_[index]);
+    return chain != nullptr && chain->writableBytes >= headerBytes_ ? chain : nullptr;
+  }
+  void skip(size_t count) {
+    list_ += count;
+    count_ -= count;
+  }
+  uint32_t first() const { return list_[0]; }
+  bool empty() const { return count_ == 0; }
+
+ private:
+  const uint32_t* list_;
+  size_t count_;
+  uint32_t headerBytes_;
+  Find find_;
+};
+
+}  // namespace
+
+void DataPlane::receiveFrames(const CommandRecord& command) {
+  std::vector<iovec> list;
+  std::vector<iovec> place;
+  const bool inside = sliceArena(arena_, command.chainOffset,
+                                 uint64_t{command.usedLength} * sizeof(uint32_t), &list) &&
+                      sliceArena(arena_, command.tailOffset, sizeof(FrameReport), &place);
+  if (!inside || list.empty() || command.mode <= 0 || !(command.length >= 0)) {
+    operations_.ended(command, -EINVAL);
+    return;
+  }
+  FrameReport report{};
+  const auto* chains = static_cast<const uint32_t*>(list[0].iov_base);
+  const int result = receiveFramesInto(command, chains, &report);
+  std::memcpy(place[0].iov_base, &report, sizeof report);
+  operations_.ended(command, result);
+}
+
+int DataPlane::receiveFramesInto(const CommandRecord& command, const uint32_t* list,
+                                 FrameReport* report) {
+  const FrameSource source{static_cast<int>(command.file), (command.flags & kCommandSocket) != 0,
+                           (command.flags & kCommandMerge) != 0, command.tailByte};
+  const auto framesMax = static_cast<uint32_t>(command.mode);
+  ListedChains waiting(list, command.usedLength, source.headerBytes,
+                       [this](uint32_t chain) { return chainOf(chain); });
+  while (!waiting.empty() && report->frames + report->dropped < framesMax &&
+         report->bytes < command.length) {
+    const ReceivedFrame got = frames_.receive(source, waiting, &frameUsed_);
+    uint16_t head = 0;
+    Vring* owner = vringOf(waiting.first(), &head);
+    if (got.result == -EFAULT && owner != nullptr) owner->ring.memory()->poison();
+    if (got.result < 0) return static_cast<int>(got.result);
+    report->frames += got.chains > 0 ? 1 : 0;
+    report->dropped += got.chains > 0 ? 0 : 1;
+    report->bytes += static_cast<uint32_t>(got.result);
+    report->chains += got.chains;
+    for (uint32_t i = 0; i < got.chains; i++) {
+      complete(list[report->chains - got.chains + i], 0, 0, 0, frameUsed_[i]);
+    }
+    waiting.skip(got.chains);
+  }
+  return 0;
+}
+
+void DataPlane::unpop(uint32_t chain) {
+  uint16_t head = 0;
+  Vring* owner = vringOf(chain, &head);
+  if (owner != nullptr) owner->ring.unpop(head);
+}
+
+}  // namespace vhost

@@ -1,0 +1,109 @@
+// vhost-ts net: a network card for a guest.
+
+import {
+  BaseCommand,
+  checkSocketFlags,
+  INFORMATION_FLAGS,
+  LOG_FLAGS,
+  SOCKET_FLAGS,
+  WORKER_FLAGS,
+} from '../cli/base-command.js';
+import { capabilitiesJson } from '../cli/capabilities.js';
+import { UserError } from '../cli/exit-codes.js';
+import { Flags } from '../cli/flags.js';
+import { qemuNetArgsText } from '../cli/qemu-args.js';
+
+/** The schema's limit, known here without loading it. */
+const QUEUE_PAIRS_MAX = 127;
+
+export default class Net extends BaseCommand {
+  static override summary = 'Serve a virtio network card.';
+
+  static override examples = [
+    '<%= config.bin %> net --socket /tmp/vn.sock --tap tap0',
+    '<%= config.bin %> net --socket /tmp/vn.sock --tap tap0 --queue-pairs 4 --workers 4',
+    '<%= config.bin %> net --socket /tmp/vn.sock --stream /tmp/passt.sock',
+  ];
+
+  static override flags = {
+    ...SOCKET_FLAGS,
+    tap: Flags.string({
+      description: 'a tap of the host, made if it does not exist',
+      helpValue: 'NAME',
+    }),
+    'tap-fd': Flags.integer({
+      multiple: true,
+      multipleNonGreedy: true,
+      min: 0,
+      description: 'an inherited tap; give it once for each queue pair',
+      helpValue: 'N',
+    }),
+    stream: Flags.string({
+      description: 'connect to a UNIX stream socket of frames (passt, QEMU -netdev stream)',
+      helpValue: 'PATH',
+    }),
+    'stream-listen': Flags.string({
+      description: 'listen on a UNIX stream socket of frames',
+      helpValue: 'PATH',
+    }),
+    dgram: Flags.string({
+      description: 'UNIX datagrams, a frame each (QEMU -netdev dgram)',
+      helpValue: 'LOCAL,REMOTE',
+    }),
+    null: Flags.boolean({ description: 'drop what the guest sends, deliver nothing' }),
+    mac: Flags.string({
+      description: 'address of the card, where the front-end asks us for it (default: random)',
+      helpValue: 'MAC',
+    }),
+    mtu: Flags.integer({
+      description: 'MTU the guest is told of, 68 to 65535',
+      helpValue: 'BYTES',
+    }),
+    'queue-pairs': Flags.integer({
+      default: 1,
+      min: 1,
+      max: QUEUE_PAIRS_MAX,
+      description: 'pairs of virtqueues, up to 127',
+      helpValue: 'N',
+    }),
+    'queue-size': Flags.integer({
+      default: 1024,
+      description: 'largest ring a guest may set up, a power of two',
+      helpValue: 'N',
+    }),
+    'queue-num': Flags.option({ options: ['queues', 'pairs'] as const })({
+      default: 'queues',
+      description: 'what GET_QUEUE_NUM counts',
+    }),
+    ...WORKER_FLAGS,
+    ...LOG_FLAGS,
+    ...INFORMATION_FLAGS,
+  };
+
+  async run(): Promise<void> {
+    if (this.argv.includes('--print-capabilities')) {
+      process.stdout.write(`${capabilitiesJson('net')}\n`);
+      return;
+    }
+    const { flags } = await this.parse(Net);
+    checkSocketFlags(flags);
+    if (flags['print-qemu-args']) {
+      this.#printQemuArgs(flags.socket, flags.client, flags['queue-pairs'], flags.mac);
+      return;
+    }
+    const { runNet } = await import('../cli/run-net.js');
+    await runNet(flags);
+  }
+
+  #printQemuArgs(
+    socket: string | undefined,
+    client: boolean,
+    pairs: number,
+    mac: string | undefined,
+  ): void {
+    if (socket === undefined) {
+      throw new UserError('usage', '--print-qemu-args needs --socket PATH');
+    }
+    process.stdout.write(qemuNetArgsText({ socket, client, pairs, mac }));
+  }
+}

@@ -1,0 +1,137 @@
+// The control half of virtio-net: features, config space, the life of the host's end.
+
+import { randomBytes } from 'node:crypto';
+import type { DataHalf, DeviceHost, VirtioDevice } from '../../core/device.js';
+import {
+  VIRTIO_F_RING_EVENT_IDX,
+  VIRTIO_F_RING_INDIRECT_DESC,
+  VIRTIO_F_VERSION_1,
+} from '../../core/protocol/index.js';
+import { NetCounters, type QueueCounts } from './counters.js';
+import {
+  encodeConfig,
+  MAC_BYTES,
+  STATUS_LINK_UP,
+  VIRTIO_NET_F_MAC,
+  VIRTIO_NET_F_MQ,
+  VIRTIO_NET_F_MRG_RXBUF,
+  VIRTIO_NET_F_MTU,
+  VIRTIO_NET_F_SPEED_DUPLEX,
+  VIRTIO_NET_F_STATUS,
+} from './format.js';
+import type { NetHandlerOptions, NetMessage } from './handler.js';
+import { type OpenedHostEnd, openHostEnd } from './open-host-end.js';
+import { type NetOptions, parseMac } from './options.js';
+import { queueCount, queuesPerThread } from './queues.js';
+
+/** The first of a MAC that nobody was given: QEMU's, locally administered. */
+const RANDOM_MAC_PREFIX = [0x52, 0x54, 0x00] as const;
+
+export class NetDevice implements VirtioDevice {
+  readonly name = 'net';
+  readonly virtioId = 1;
+  readonly #options: NetOptions;
+  readonly #end: OpenedHostEnd;
+  readonly #counters: NetCounters;
+  readonly #mac: Uint8Array;
+  #mtu: number | undefined;
+  #host: DeviceHost | undefined;
+
+  /** Throws HostEndError. */
+  constructor(options: NetOptions) {
+    this.#options = options;
+    this.#counters = new NetCounters(queueCount(options.queuePairs));
+    this.#mac = (options.mac === undefined ? undefined : parseMac(options.mac)) ?? randomMac();
+    this.#mtu = options.mtu;
+    this.#end = openHostEnd(options);
+  }
+
+  numQueues(): number {
+    return queueCount(this.#options.queuePairs);
+  }
+
+  /** DPDK and QEMU count pairs, Cloud Hypervisor and rust-vmm queues, and nobody says which. */
+  queueNumAnswer(): number {
+    return this.#options.queueNum === 'pairs' ? this.#options.queuePairs : this.numQueues();
+  }
+
+  maxQueueSize(): number {
+    return this.#options.queueSize;
+  }
+
+  features(): bigint {
+    return (
+      this.#end.features |
+      VIRTIO_NET_F_MRG_RXBUF |
+      VIRTIO_NET_F_MAC |
+      VIRTIO_NET_F_STATUS |
+      VIRTIO_NET_F_SPEED_DUPLEX |
+      (this.#mtu === undefined ? 0n : VIRTIO_NET_F_MTU) |
+      (this.#options.queuePairs > 1 ? VIRTIO_NET_F_MQ : 0n) |
+      VIRTIO_F_RING_INDIRECT_DESC |
+      VIRTIO_F_RING_EVENT_IDX |
+      VIRTIO_F_VERSION_1
+    );
+  }
+
+  protocolFeatures(): bigint {
+    return 0n;
+  }
+
+  dataHalf(): DataHalf {
+    const { queuePairs, queueSize } = this.#options;
+    const options: NetHandlerOptions = {
+      host: this.#end.host,
+      pairs: queuePairs,
+      queueSize,
+      counters: this.#counters.buffer,
+    };
+    return { moduleUrl: new URL('./handler.js', import.meta.url).href, options };
+  }
+
+  attach(host: DeviceHost): void {
+    this.#host = host;
+  }
+
+  async ackedFeatures(features: bigint): Promise<void> {
+    await this.#tell({ kind: 'features', features });
+  }
+
+  async resetDevice(): Promise<void> {
+    await this.#tell({ kind: 'features', features: 0n });
+  }
+
+  getConfig(offset: number, size: number): Uint8Array {
+    return encodeConfig({
+      mac: this.#mac,
+      status: STATUS_LINK_UP,
+      pairs: this.#options.queuePairs,
+      mtu: this.#mtu ?? 0,
+    }).slice(offset, offset + size);
+  }
+
+  async setMtu(mtu: number): Promise<void> {
+    this.#mtu = mtu;
+  }
+
+  queuesPerThread(workers: number): bigint[] {
+    return queuesPerThread(this.#options.queuePairs, workers);
+  }
+
+  /** What a queue has moved and dropped since the start. */
+  counts(queue: number): QueueCounts {
+    return this.#counters.of(queue);
+  }
+
+  close(): void {
+    this.#end.close();
+  }
+
+  async #tell(message: NetMessage): Promise<void> {
+    await this.#host?.tellHandlers(message);
+  }
+}
+
+function randomMac(): Uint8Array {
+  return Uint8Array.from([...RANDOM_MAC_PREFIX, ...randomBytes(MAC_BYTES - 3)]);
+}

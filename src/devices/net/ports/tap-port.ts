@@ -1,0 +1,180 @@
+// A tap, or one queue of a multi-queue tap: an interface of the host's. Headers go through as they
+// are, so offloads are the host kernel's work.
+
+import { native } from '../../../native/index.js';
+import { HEADER_BYTES, HEADER_WORDS } from '../format.js';
+import { FrameReader } from './frame-reader.js';
+import type { Port, PortContext } from './port.js';
+import { RetryTimer } from './retry-timer.js';
+
+export interface TapOptions {
+  /** The control half's. */
+  readonly fd: number;
+  /** Of a tap we opened by name: one that was deleted is made again. */
+  readonly name?: string | undefined;
+  /** A queue of several: detached while the driver can't be given frames. */
+  readonly multiQueue: boolean;
+}
+
+/** Headers of commands not carried out yet: a batch has 256 requests at most and is carried out in
+ *  the next turn. */
+const HEADER_SLOTS = 1024;
+const HEADER_SLOT_BYTES = 16;
+
+const TAG_SEND = 0;
+const TAG_RECEIVE = 1;
+const TOKEN_TAP = 0;
+const TOKEN_TIMER = 1;
+
+/** What a descriptor says whose interface is gone. */
+const EBADFD = 77;
+
+export class TapPort implements Port {
+  readonly #options: PortContext;
+  readonly #tap: TapOptions;
+  readonly #reader: FrameReader;
+  readonly #retry: RetryTimer;
+  readonly #slots: Uint32Array;
+  readonly #slotsOffset: number;
+  #fd: number;
+  #slot = 0;
+  #attached = false;
+  #offload = 0;
+
+  constructor(options: PortContext, tap: TapOptions) {
+    this.#options = options;
+    this.#tap = tap;
+    this.#fd = native.fdDuplicate(tap.fd);
+    this.#slotsOffset = options.arena.allocate(HEADER_SLOTS * HEADER_SLOT_BYTES);
+    this.#slots = options.arena.words(this.#slotsOffset, (HEADER_SLOTS * HEADER_SLOT_BYTES) / 4);
+    this.#retry = new RetryTimer(options.context, options.firstNumber + TOKEN_TIMER);
+    this.#reader = new FrameReader({
+      context: options.context,
+      receive: options.receive,
+      flags: 0,
+      tag: options.firstNumber + TAG_RECEIVE,
+      token: options.firstNumber + TOKEN_TAP,
+      failed: (result) => this.#failed(result),
+    });
+  }
+
+  static readonly arenaBytes = HEADER_SLOTS * HEADER_SLOT_BYTES;
+
+  transmit(chain: number, frameBytes: number, header: Uint32Array): void {
+    const slot = this.#slot;
+    this.#slot = (slot + 1) % HEADER_SLOTS;
+    const at = (slot * HEADER_SLOT_BYTES) / 4;
+    for (let i = 0; i < HEADER_WORDS; i++) {
+      this.#slots[at + i] = header[i] as number;
+    }
+    const { context, counters, firstNumber, transmitQueue } = this.#options;
+    context.commands.sendPrefixed(
+      chain,
+      0,
+      this.#fd,
+      this.#slotsOffset + slot * HEADER_SLOT_BYTES,
+      HEADER_BYTES,
+      HEADER_BYTES,
+      frameBytes,
+      firstNumber + TAG_SEND,
+    );
+    counters.moved(transmitQueue, 1, frameBytes);
+  }
+
+  pump(): void {
+    this.#reader.pump();
+  }
+
+  attach(attached: boolean): void {
+    if (attached === this.#attached) {
+      return;
+    }
+    this.#attached = attached;
+    if (!attached) {
+      this.#reader.close();
+    }
+    if (this.#tap.multiQueue) {
+      native.tapSetQueue(this.#fd, attached);
+    }
+    if (attached) {
+      native.tapSetOffload(this.#fd, this.#offload);
+      this.#read();
+    }
+  }
+
+  setOffload(offload: number): void {
+    this.#offload = offload;
+    if (this.#attached) {
+      native.tapSetOffload(this.#fd, offload);
+    }
+  }
+
+  completion(chain: number, tag: number, result: number): void {
+    if (tag === TAG_RECEIVE) {
+      this.#reader.completion(result);
+      return;
+    }
+    // Counted as moved when it was ordered; only failures come here.
+    const { context, counters, transmitQueue } = this.#options;
+    context.commands.complete(chain, 0);
+    counters.moved(transmitQueue, -1, 0);
+    counters.dropped(transmitQueue, 'port');
+    this.#failed(result);
+  }
+
+  event(token: number, hungUp: boolean): void {
+    if (token === TOKEN_TIMER) {
+      this.#reopen();
+    } else if (hungUp) {
+      this.#lost();
+    } else {
+      this.#reader.event();
+    }
+  }
+
+  close(): void {
+    this.#reader.close();
+    native.fdClose(this.#fd);
+    this.#retry.stop();
+  }
+
+  #read(): void {
+    try {
+      this.#reader.open(this.#fd);
+    } catch {
+      this.#lost();
+    }
+  }
+
+  #failed(result: number): void {
+    if (result === -EBADFD) {
+      this.#lost();
+    }
+  }
+
+  /** The interface was deleted (NT-030). One we know by name is made again as soon as that works;
+   *  the driver notices a pause. */
+  #lost(): void {
+    this.#reader.close();
+    if (this.#tap.name !== undefined) {
+      this.#retry.start();
+    }
+  }
+
+  #reopen(): void {
+    const { name, multiQueue } = this.#tap;
+    const fd = native.tapOpen(name as string, multiQueue, HEADER_BYTES);
+    if (fd < 0) {
+      return;
+    }
+    this.#retry.stop();
+    native.fdClose(this.#fd);
+    this.#fd = fd;
+    if (multiQueue && !this.#attached) {
+      native.tapSetQueue(fd, false);
+    } else if (this.#attached) {
+      native.tapSetOffload(fd, this.#offload);
+      this.#read();
+    }
+  }
+}

@@ -1,0 +1,32 @@
+// Which virtqueue is what (VIRTIO 1.3 §5.1.2): receiveq and transmitq of each pair, then controlq,
+// whose place depends on whether the driver took MQ.
+
+import { hasFeature } from '../../core/protocol/index.js';
+import { VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_MQ } from './format.js';
+
+export const receiveQueue = (pair: number): number => 2 * pair;
+export const transmitQueue = (pair: number): number => 2 * pair + 1;
+export const pairOfQueue = (queue: number): number => queue >>> 1;
+export const isTransmit = (queue: number): boolean => (queue & 1) === 1;
+
+/** All there may ever be. */
+export const queueCount = (pairs: number): number => 2 * pairs + 1;
+
+/** Undefined: the driver has none, or its virtual machine monitor keeps it. */
+export function controlQueue(pairs: number, features: bigint): number | undefined {
+  if (!hasFeature(features, VIRTIO_NET_F_CTRL_VQ)) {
+    return undefined;
+  }
+  return 2 * (hasFeature(features, VIRTIO_NET_F_MQ) ? pairs : 1);
+}
+
+/** A pair's two queues and its host end belong to one worker; control is with the first pair. */
+export function queuesPerThread(pairs: number, workers: number): bigint[] {
+  const masks: bigint[] = Array.from({ length: workers }, () => 0n);
+  for (let pair = 0; pair < pairs; pair++) {
+    const worker = pair % workers;
+    masks[worker] = (masks[worker] ?? 0n) | (3n << BigInt(2 * pair));
+  }
+  masks[0] = (masks[0] ?? 0n) | (1n << BigInt(2 * pairs));
+  return masks;
+}

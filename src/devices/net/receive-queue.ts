@@ -1,0 +1,224 @@
+// Receive chains the driver has posted and no frame has filled yet, in the driver's order.
+
+import type { HandlerContext } from '../../core/device.js';
+import {
+  FLAG_MERGE,
+  FRAME_REPORT_BYTES,
+  FRAME_REPORT_CHAINS,
+  FRAME_REPORT_DROPPED,
+  FRAME_REPORT_FRAMES,
+  FRAME_REPORT_WORDS,
+} from '../../core/virtqueue/operations.js';
+import { Arena } from './arena.js';
+import type { DropReason, NetCounters } from './counters.js';
+import { HEADER_BYTES } from './format.js';
+
+/** What one turn takes from the host for one queue: a flood starves no neighbour (NT-033). Linux's
+ *  vhost-net stops at as many bytes. */
+const FRAMES_PER_TURN = 256;
+const BYTES_PER_TURN = 512 << 10;
+
+/** One ring of chains posted while a command reads the list, one that waits already, and one so
+ *  that a list which is never empty moves once in a ring's length. */
+const RINGS_OF_ROOM = 3;
+
+/** Drivers that refill late (Linux: with half of a small ring free) must still get frames. */
+const REFILL_FRACTION = 4;
+
+const NUM_BUFFERS_OFFSET = 10;
+
+export interface ReceiveQueueOptions {
+  readonly context: HandlerContext;
+  readonly arena: Arena;
+  readonly counters: NetCounters;
+  readonly queue: number;
+  /** Largest ring of the device. */
+  readonly queueSize: number;
+}
+
+export class ReceiveQueue {
+  readonly #options: ReceiveQueueOptions;
+  /** Chain numbers in [head, tail), and beside them the bytes each has room for. */
+  readonly #chains: Uint32Array;
+  readonly #chainsOffset: number;
+  readonly #room: Uint32Array;
+  readonly #report: Uint32Array;
+  readonly #reportOffset: number;
+  readonly #header = new Uint8Array(HEADER_BYTES);
+  #head = 0;
+  #tail = 0;
+  #roomBytes = 0;
+  /** The most that was ever posted at a time. */
+  #roomBytesMax = 0;
+  /** A receiveFrames command reads the list: it must not move. */
+  #listed = false;
+  #merge = false;
+  #frameBytesMax = 0;
+
+  constructor(options: ReceiveQueueOptions) {
+    this.#options = options;
+    const { arena, queueSize } = options;
+    const capacity = RINGS_OF_ROOM * queueSize;
+    this.#chainsOffset = arena.allocate(capacity * 4);
+    this.#chains = arena.words(this.#chainsOffset, capacity);
+    this.#room = new Uint32Array(capacity);
+    this.#reportOffset = arena.allocate(FRAME_REPORT_WORDS * 4);
+    this.#report = arena.words(this.#reportOffset, FRAME_REPORT_WORDS);
+  }
+
+  /** What one queue takes of an arena. */
+  static arenaBytes(queueSize: number): number {
+    return Arena.rounded(RINGS_OF_ROOM * queueSize * 4) + Arena.rounded(FRAME_REPORT_WORDS * 4);
+  }
+
+  /** `frameBytesMax`: the longest frame the host may have for the driver. */
+  negotiated(merge: boolean, frameBytesMax: number): void {
+    this.#merge = merge;
+    this.#frameBytesMax = frameBytesMax;
+    this.#roomBytesMax = 0;
+  }
+
+  get waiting(): number {
+    return this.#tail - this.#head;
+  }
+
+  /** Takes a chain. One too short for a header goes back at once (NT-012). */
+  post(chain: number, roomBytes: number): void {
+    if (roomBytes < HEADER_BYTES) {
+      this.#options.context.commands.complete(chain, 0);
+      return;
+    }
+    if (this.#tail === this.#chains.length && !this.#listed) {
+      this.#compact();
+    }
+    this.#chains[this.#tail] = chain;
+    this.#room[this.#tail++] = roomBytes;
+    this.#roomBytes += roomBytes;
+    this.#roomBytesMax = Math.max(this.#roomBytesMax, this.#roomBytes);
+  }
+
+  /** Whether the longest frame would find its place, or nothing better can be expected: reading one
+   *  that does not fit loses it. */
+  get ready(): boolean {
+    if (this.waiting === 0) {
+      return false;
+    }
+    const longest = HEADER_BYTES + this.#frameBytesMax;
+    const enough = Math.min(longest, this.#roomBytesMax / REFILL_FRACTION);
+    return !this.#merge || this.#roomBytes >= enough;
+  }
+
+  /** Orders frames of a descriptor into the chains; `received` must be called when it is over. */
+  receive(fd: number, flags: number, tag: number): void {
+    if (this.#tail > (RINGS_OF_ROOM - 1) * this.#options.queueSize) {
+      this.#compact();
+    }
+    this.#listed = true;
+    this.#options.context.commands.receiveFrames(
+      fd,
+      flags | (this.#merge ? FLAG_MERGE : 0),
+      this.#chainsOffset + this.#head * 4,
+      this.waiting,
+      this.#reportOffset,
+      HEADER_BYTES,
+      FRAMES_PER_TURN,
+      BYTES_PER_TURN,
+      tag,
+    );
+  }
+
+  /** The order has been carried out; true when it got anything. */
+  received(): boolean {
+    const { counters, queue } = this.#options;
+    const report = this.#report;
+    const frames = report[FRAME_REPORT_FRAMES] as number;
+    const dropped = report[FRAME_REPORT_DROPPED] as number;
+    this.#listed = false;
+    this.#consume(report[FRAME_REPORT_CHAINS] as number);
+    counters.moved(queue, frames, report[FRAME_REPORT_BYTES] as number);
+    // A command that fails outright leaves it as it is.
+    report.fill(0);
+    if (dropped > 0) {
+      counters.dropped(queue, 'room', dropped);
+    }
+    return frames + dropped > 0;
+  }
+
+  /** Copies one frame into as many chains as it takes. False: they have no room for it, and hold
+   *  nothing of it. `header`: of HEADER_BYTES, num_buffers is filled in. */
+  deliver(frame: Uint8Array, header?: Uint8Array): boolean {
+    const total = HEADER_BYTES + frame.byteLength;
+    const count = this.#chainsFor(total);
+    if (count === 0) {
+      return false;
+    }
+    const head = this.#header;
+    head.fill(0);
+    if (header !== undefined) {
+      head.set(header);
+    }
+    head[NUM_BUFFERS_OFFSET] = count & 0xff;
+    head[NUM_BUFFERS_OFFSET + 1] = count >>> 8;
+    const { context, counters, queue } = this.#options;
+    let from = 0;
+    for (let i = 0; i < count; i++) {
+      const chain = this.#chains[this.#head + i] as number;
+      const room = this.#room[this.#head + i] as number;
+      const gap = i === 0 ? HEADER_BYTES : 0;
+      if (i === 0) {
+        context.copyIn(chain, 0, head, HEADER_BYTES);
+      }
+      const here = Math.min(room - gap, frame.byteLength - from);
+      context.copyIn(chain, gap, frame.subarray(from, from + here), here);
+      from += here;
+      context.commands.complete(chain, gap + here);
+    }
+    this.#consume(count);
+    counters.moved(queue, 1, frame.byteLength);
+    return true;
+  }
+
+  /** A frame that the chains have no room for, or that is none. */
+  dropped(reason: DropReason): void {
+    this.#options.counters.dropped(this.#options.queue, reason);
+  }
+
+  /** The ring stops: chains go back into it untouched, the last one first. */
+  takeBack(): void {
+    for (let i = this.#tail - 1; i >= this.#head; i--) {
+      this.#options.context.commands.unpop(this.#chains[i] as number);
+    }
+    this.#tail = this.#head;
+    this.#roomBytes = 0;
+  }
+
+  /** How many chains a frame with its header takes; 0: more than there are. */
+  #chainsFor(totalBytes: number): number {
+    let room = 0;
+    const last = this.#merge ? this.#tail : Math.min(this.#tail, this.#head + 1);
+    for (let i = this.#head; i < last; i++) {
+      room += this.#room[i] as number;
+      if (room >= totalBytes) {
+        return i - this.#head + 1;
+      }
+    }
+    return 0;
+  }
+
+  #consume(count: number): void {
+    const end = Math.min(this.#head + count, this.#tail);
+    for (; this.#head < end; this.#head++) {
+      this.#roomBytes -= this.#room[this.#head] as number;
+    }
+    if (this.#head === this.#tail && !this.#listed) {
+      this.#head = this.#tail = 0;
+    }
+  }
+
+  #compact(): void {
+    this.#chains.copyWithin(0, this.#head, this.#tail);
+    this.#room.copyWithin(0, this.#head, this.#tail);
+    this.#tail -= this.#head;
+    this.#head = 0;
+  }
+}

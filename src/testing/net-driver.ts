@@ -1,0 +1,80 @@
+// A virtio-net driver for tests: real frames over a TestFrontend, merged receive chains included.
+
+import { ChainDriver, type ChainShape, type OfferedChain } from './chain-driver.js';
+import type { TestFrontend } from './test-frontend.js';
+
+export const NET_HEADER_BYTES = 12;
+const NUM_BUFFERS_OFFSET = 10;
+
+/** A frame the device delivered. */
+export interface ReceivedFrame {
+  readonly header: Uint8Array;
+  readonly frame: Uint8Array;
+  /** Chains it came in. */
+  readonly chains: number;
+}
+
+export interface TransmitOptions extends ChainShape {
+  readonly pair?: number;
+  /** Twelve bytes; zeroes by default. */
+  readonly header?: Uint8Array;
+}
+
+export class NetDriver {
+  readonly chains: ChainDriver;
+  /** Receive chains by pair, in the order of posting. */
+  readonly #posted = new Map<number, OfferedChain[]>();
+
+  constructor(frontend: TestFrontend) {
+    this.chains = new ChainDriver(frontend);
+  }
+
+  /** Sends a frame and waits until the device has given the chain back; its used length. */
+  async transmit(frame: Uint8Array, options: TransmitOptions = {}): Promise<number> {
+    const { pair = 0, header = new Uint8Array(NET_HEADER_BYTES), ...shape } = options;
+    const bytes = new Uint8Array(header.byteLength + frame.byteLength);
+    bytes.set(header);
+    bytes.set(frame, header.byteLength);
+    return (await this.chains.send(2 * pair + 1, bytes, 0, shape)).usedBytes;
+  }
+
+  /** Posts receive chains. */
+  post(count: number, bytes: number, pair = 0, shape: ChainShape = {}): void {
+    const posted = this.#posted.get(pair) ?? [];
+    this.#posted.set(pair, posted);
+    for (let i = 0; i < count; i++) {
+      posted.push(this.chains.offer(2 * pair, new Uint8Array(0), bytes, shape));
+    }
+  }
+
+  /** The next frame. Throws when none comes in 20 s, and when the chains do not belong together. */
+  async receive(pair = 0): Promise<ReceivedFrame> {
+    const first = await this.#next(pair);
+    const header = first.slice(0, NET_HEADER_BYTES);
+    const chains = new DataView(header.buffer).getUint16(NUM_BUFFERS_OFFSET, true);
+    const parts = [first.subarray(NET_HEADER_BYTES)];
+    while (parts.length < chains) {
+      // Merged chains are published together: none of them may have to be waited for.
+      parts.push(await this.#next(pair, 'at once'));
+    }
+    return { header, frame: Buffer.concat(parts), chains };
+  }
+
+  /** Receive chains that wait, after a look at the ring. */
+  waiting(pair = 0): number {
+    void this.chains.pending;
+    return (this.#posted.get(pair) ?? []).filter(({ usedBytes }) => usedBytes === undefined).length;
+  }
+
+  async #next(pair: number, when?: 'at once'): Promise<Uint8Array> {
+    const offered = this.#posted.get(pair)?.shift();
+    if (offered === undefined) {
+      throw new Error(`pair ${pair}: no receive chain is posted`);
+    }
+    if (when === 'at once' && offered.usedBytes === undefined) {
+      throw new Error(`pair ${pair}: a merged chain came later than the first`);
+    }
+    const { bytes, usedBytes } = await this.chains.returned(offered);
+    return bytes.subarray(0, usedBytes);
+  }
+}

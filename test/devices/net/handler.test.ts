@@ -1,0 +1,86 @@
+// What the data half makes of chains, through the whole daemon.
+
+import t from 'tap';
+import { startCard } from '../../support/card.js';
+import { frame, GUEST_MAC, HOST_MAC } from '../../support/frames.js';
+import { Wire, whyNoTap } from '../../support/taps.js';
+
+const noTap = whyNoTap() ?? false;
+
+t.test('frames that are none are dropped (NT-001, NT-003, NT-004)', async (t) => {
+  const card = await startCard(t, { null: true });
+  const { driver, end } = await card.connect();
+  const short = [1, 11, 12, 13, 12 + 13];
+  for (const bytes of short) {
+    const { usedBytes } = await driver.chains.send(1, new Uint8Array(bytes), 0);
+    t.equal(usedBytes, 0, `chain of ${bytes} bytes`);
+  }
+  t.equal(await driver.transmit(frame(65_551)), 0);
+  const { packets, drops } = card.device.counts(1);
+  t.same([packets, drops.length], [0, short.length + 1], 'counted as such');
+  await end();
+});
+
+t.test('headers that lie go nowhere (NT-006, NT-007, NT-008, NT-009)', async (t) => {
+  const card = await startCard(t, { null: true });
+  const rows: readonly (readonly [what: string, header: number[], fine: boolean])[] = [
+    ['plain', [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], true],
+    ['garbage in flags, hdr_len and num_buffers', [0xfe, 0, 9, 9, 0, 0, 0, 0, 0, 0, 9, 9], true],
+    ['unknown gso_type', [1, 2, 54, 0, 0xa8, 5, 34, 0, 16, 0, 0, 0], false],
+    ['gso_type 127', [1, 0x7f, 54, 0, 0xa8, 5, 34, 0, 16, 0, 0, 0], false],
+    ['gso_size 0', [1, 1, 54, 0, 0, 0, 34, 0, 16, 0, 0, 0], false],
+    ['gso_size 1', [1, 1, 54, 0, 1, 0, 34, 0, 16, 0, 0, 0], false],
+    ['gso without checksum', [0, 1, 54, 0, 0xa8, 5, 0, 0, 0, 0, 0, 0], false],
+    ['hdr_len beyond the frame', [1, 1, 0xff, 0xff, 0xa8, 5, 34, 0, 16, 0, 0, 0], false],
+    ['checksum beyond the frame', [1, 0, 0, 0, 0, 0, 0xff, 0x7f, 16, 0, 0, 0], false],
+    ['checksum at the last byte', [1, 0, 0, 0, 0, 0, 0xe9, 5, 0, 0, 0, 0], false],
+    ['checksum at the last two', [1, 0, 0, 0, 0, 0, 0xe8, 5, 0, 0, 0, 0], true],
+    ['offsets whose sum wraps 16 bits', [1, 0, 0, 0, 0, 0, 0xff, 0xff, 2, 0, 0, 0], false],
+    ['ECN of UDP', [1, 0x83, 54, 0, 0xa8, 5, 34, 0, 6, 0, 0, 0], false],
+    ['TSO with ECN', [1, 0x81, 54, 0, 0xa8, 5, 34, 0, 16, 0, 0, 0], true],
+  ];
+  const { driver, end } = await card.connect();
+  for (const [what, header, fine] of rows) {
+    const before = card.device.counts(1);
+    await driver.transmit(frame(1514), { header: Uint8Array.from(header) });
+    const after = card.device.counts(1);
+    t.equal(after.packets - before.packets, fine ? 1 : 0, what);
+    t.equal(after.drops.header - before.drops.header, fine ? 0 : 1, what);
+  }
+  await end();
+  const without = await card.connect({ withoutFeatures: (1n << 0n) | (1n << 11n) });
+  for (const header of [
+    [1, 0, 0, 0, 0, 0, 34, 0, 16, 0, 0, 0],
+    [1, 1, 54, 0, 0xa8, 5, 34, 0, 16, 0, 0, 0],
+  ]) {
+    const before = card.device.counts(1).packets;
+    await without.driver.transmit(frame(1514), { header: Uint8Array.from(header) });
+    t.equal(card.device.counts(1).packets, before, 'not negotiated');
+  }
+  await without.end();
+});
+
+t.test('four queue pairs (NT-032)', { skip: noTap }, async (t) => {
+  const wire = new Wire(t, 4);
+  const card = await startCard(t, { tap: wire.tap, queuePairs: 4 }, 2);
+  const { frontend, driver, end } = await card.connect({ queues: 8 });
+  for (let pair = 0; pair < 4; pair++) {
+    driver.post(16, 2048, pair);
+    await driver.transmit(frame(100 + pair, pair), { pair });
+    t.equal((await wire.receive())?.frame.byteLength, 100 + pair, `up ${pair}`);
+  }
+  // One pair only: the host must not hash frames to queues nobody reads.
+  for (const queue of [2, 3, 4, 5, 6, 7]) {
+    await frontend.frontend.setVringEnable(queue, false);
+  }
+  await frontend.frontend.getFeatures();
+  for (let i = 0; i < 12; i++) {
+    wire.send(frame(200 + i, i, GUEST_MAC, HOST_MAC));
+    t.equal((await driver.receive(0)).frame.byteLength, 200 + i);
+  }
+  t.same(
+    [1, 2, 3].map((pair) => driver.waiting(pair)),
+    [16, 16, 16],
+  );
+  await end();
+});

@@ -1,0 +1,38 @@
+import t from 'tap';
+import { openHostEnd } from '../../../src/devices/net/open-host-end.js';
+import { netOptionsSchema } from '../../../src/devices/net/options.js';
+import { openDescriptors } from '../../support/resources.js';
+import { makeTap, whyNoTap } from '../../support/taps.js';
+
+const noTap = whyNoTap() ?? false;
+
+t.test('taps that can not be had', { skip: noTap }, async (t) => {
+  const single = makeTap(t);
+  const before = openDescriptors();
+  const rows = [
+    [{ tap: 'lo' }, /is no tap.*EINVAL/],
+    [{ tap: single, queuePairs: 2 }, /another number of queues/],
+    [{ tapFds: [0] }, /descriptor 0: /],
+    [{ tapFds: [9999] }, /is not open/],
+  ] as const;
+  for (const [options, message] of rows) {
+    const parsed = netOptionsSchema.parse(options);
+    t.throws(() => openHostEnd(parsed), { name: 'HostEndError', message }, String(message));
+  }
+  t.equal(openDescriptors(), before, 'nothing is left open');
+});
+
+t.test('a tap that is taken', { skip: noTap }, async (t) => {
+  const options = netOptionsSchema.parse({ tap: makeTap(t) });
+  const first = openHostEnd(options);
+  t.throws(() => openHostEnd(options), { message: /somebody else has it/ });
+  first.close();
+  openHostEnd(options).close();
+});
+
+t.test('only a tap, and nowhere, take offloads', { skip: noTap }, async (t) => {
+  const tap = openHostEnd(netOptionsSchema.parse({ tap: makeTap(t) }));
+  t.equal(tap.features & 0x7f83n, 0x7f83n);
+  tap.close();
+  t.equal(openHostEnd(netOptionsSchema.parse({ stream: '/nowhere' })).features, 0n);
+});

@@ -1,0 +1,96 @@
+// Real taps of the host, through the whole daemon.
+
+import t from 'tap';
+import { startCard } from '../../../support/card.js';
+import { frame, GUEST_MAC, HOST_MAC, tcpFrame } from '../../../support/frames.js';
+import { ip, quiet, tapName, Wire, whyNoTap } from '../../../support/taps.js';
+import { until } from '../../../support/until.js';
+
+const noTap = whyNoTap() ?? false;
+const NO_MERGE = { withoutFeatures: 1n << 15n };
+
+t.test('a tap carries frames both ways', { skip: noTap }, async (t) => {
+  const wire = new Wire(t);
+  const card = await startCard(t, { tap: wire.tap });
+  for (const options of [{}, NO_MERGE]) {
+    const { driver, end } = await card.connect(options);
+    driver.post(32, 9100);
+    for (const [i, bytes] of [60, 1514, 9014].entries()) {
+      const up = frame(bytes, i);
+      await driver.transmit(up);
+      t.strictSame(
+        Buffer.from((await wire.receive())?.frame ?? []),
+        Buffer.from(up),
+        `up ${bytes}`,
+      );
+      const down = frame(bytes, i + 10, GUEST_MAC, HOST_MAC);
+      wire.send(down);
+      const got = await driver.receive();
+      t.equal(Buffer.compare(got.frame, down), 0, `down ${bytes}`);
+      t.equal(got.chains, 1, 'num_buffers');
+    }
+    await end();
+  }
+  t.match(card.device.counts(1), { packets: 6, drops: { port: 0, header: 0 } });
+});
+
+t.test('offloads go through a tap untouched', { skip: noTap }, async (t) => {
+  const wire = new Wire(t);
+  wire.setOffload(0x07);
+  const card = await startCard(t, { tap: wire.tap });
+  const { driver, end } = await card.connect();
+  const large = tcpFrame(30_000);
+  // NEEDS_CSUM, TCPV4, hdr_len 54, gso_size 1448, checksum from 34 at 16.
+  const header = Uint8Array.from([1, 1, 54, 0, 1448 & 255, 1448 >> 8, 34, 0, 16, 0, 7, 7]);
+  await driver.transmit(large, { header });
+  const up = await wire.receive();
+  t.equal(Buffer.compare(Buffer.from(up?.frame ?? []), large), 0, 'one frame, not 21');
+  t.same([...(up?.header.subarray(0, 2) ?? [])], [1, 1]);
+  driver.post(100, 1526);
+  wire.send(large, header.fill(0, 10));
+  const down = await driver.receive();
+  t.equal(Buffer.compare(down.frame, large), 0);
+  t.same([...down.header.subarray(0, 10)], [...header.subarray(0, 10)]);
+  t.equal(down.chains, Math.ceil(30_012 / 1526));
+  await end();
+});
+
+t.test('a driver without offloads gets plain frames', { skip: noTap }, async (t) => {
+  const wire = new Wire(t);
+  const card = await startCard(t, { tap: wire.tap });
+  const guestOffloads = 0x782n | (3n << 54n);
+  const { driver, end } = await card.connect({ withoutFeatures: guestOffloads });
+  driver.post(100, 1526);
+  const header = Uint8Array.from([1, 1, 54, 0, 1448 & 255, 1448 >> 8, 34, 0, 16, 0, 0, 0]);
+  wire.send(tcpFrame(4398), header);
+  for (let segment = 0; segment < 3; segment++) {
+    const got = await driver.receive();
+    t.same([got.frame.byteLength, got.header[1]], [1502, 0], 'the host has segmented it');
+  }
+  await end();
+});
+
+t.test('a tap that is deleted is made again (NT-030)', { skip: noTap }, async (t) => {
+  const name = tapName();
+  const card = await startCard(t, { tap: name });
+  quiet(name);
+  const { driver, end } = await card.connect();
+  driver.post(16, 2048);
+  await driver.transmit(frame(60));
+  ip('link', 'del', name);
+  const { drops } = card.device.counts(1);
+  await driver.transmit(frame(60));
+  await until(() => card.device.counts(1).drops.port === drops.port + 1);
+  await until(() => {
+    try {
+      quiet(name);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  await driver.transmit(frame(60));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.equal(card.device.counts(1).drops.port, drops.port + 1, 'frames go through again');
+  await end();
+});
