@@ -69,7 +69,8 @@ for (const { title, subnet, pairs = 1, mtu, properties = '' } of ROWS) {
     ip('link', 'set', tap, 'mtu', `${mtu}`, 'up');
     ip('addr', 'add', `${host}/24`, 'dev', tap);
     const port = await serve(t, host);
-    const queues = pairs > 1 ? `,mq=on,vectors=${2 * pairs + 2}` : '';
+    // QEMU 7.2.22 crashes with MSI-X vectors in front of this back-end, before it sends a feature.
+    const queues = `,vectors=0${pairs > 1 ? ',mq=on' : ''}`;
     const startedMs = performance.now();
     const machine = startQemu({
       numQueues: pairs,
