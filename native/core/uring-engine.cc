@@ -200,7 +200,9 @@ int UringEngine::addPoll(int fd, uint32_t token, bool writable) {
 void UringEngine::removePoll(int, uint32_t token) {
   if (watched_.erase(token) == 0) return;
   io_uring_sqe* sqe = entry();
-  io_uring_prep_poll_remove(sqe, (uint64_t{token} << 2) | kPollTag);
+  // Not poll_remove: that one fails (-EALREADY) while an event of the poll is on its way, and then
+  // the poll keeps the file open for good; a peer of a closed socket never saw its end.
+  io_uring_prep_cancel64(sqe, (uint64_t{token} << 2) | kPollTag, 0);
   io_uring_sqe_set_data64(sqe, kIgnoreTag);
   io_uring_submit(&ring_);
 }

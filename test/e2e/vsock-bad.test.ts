@@ -18,6 +18,8 @@ import { nextChunk, toEnd, vsockScene } from '../support/vsock-scene.js';
 
 const scene = await vsockScene(t);
 /** What the daemon has open with no guest; settles a moment after a session. */
+// Its worker opens descriptors of its own after the socket is there.
+await new Promise((resolve) => setTimeout(resolve, 500));
 const idleFds = scene.daemon.resources().fds;
 const PORT = 77;
 

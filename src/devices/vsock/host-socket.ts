@@ -11,6 +11,7 @@ export const SOCK_STREAM = 1;
 export const SOCK_SEQPACKET = 5;
 const SHUT_RD = 0;
 const SHUT_WR = 1;
+const SHUT_RDWR = 2;
 
 const EAGAIN = -constants.errno.EAGAIN;
 
@@ -209,6 +210,8 @@ export class HostSocket {
       this.#closed = true;
       this.#backlog.clear();
       this.#context.unwatch(this.token);
+      // The watch may hold the socket a moment longer than our descriptor does.
+      native.hostShutdown(this.fd, SHUT_RDWR);
       native.fdClose(this.fd);
     }
   }
