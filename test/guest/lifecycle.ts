@@ -89,13 +89,17 @@ async function reach(
 /** Runs one phase and keeps the requests that came meanwhile, and that a front-end connected. */
 async function phase(scene: Scene, name: string, run: () => Promise<void>): Promise<void> {
   const earlier = scene.backend.output.length;
-  await run();
-  const lines = scene.backend.output.slice(earlier);
-  const found = lines.map((line) => /"request":"(\w+)"|front-end (connected)/.exec(line));
-  scene.requests.set(
-    name,
-    found.map((match) => match?.[1] ?? match?.[2]).filter((word) => word !== undefined),
-  );
+  try {
+    await run();
+  } finally {
+    const lines = scene.backend.output.slice(earlier);
+    const found = lines.map((line) => /"request":"(\w+)"|front-end (connected)/.exec(line));
+    const words = found.map((match) => match?.[1] ?? match?.[2]);
+    scene.requests.set(
+      name,
+      words.filter((word) => word !== undefined),
+    );
+  }
 }
 
 async function unplugDisk(scene: Scene, count: number): Promise<void> {
@@ -164,19 +168,23 @@ async function drive(scene: Scene): Promise<void> {
   await reach(scene, 'end poweroff');
 }
 
-/** A guest that has said all it must say may still have ended badly. */
-async function judge(machine: Machine, backend: Backend, imagePath: string): Promise<string[]> {
-  const { console, child } = machine;
-  await within(child.exited, EXIT_LIMIT_MS);
+/** What is wrong, however far the guest came. */
+function judgeWords({ console }: Machine, backend: Backend): string[] {
   const texts = console.guestLines.map(({ text }) => text);
-  const facts = collectFacts(console.guestLines);
   return [
     ...texts.filter((text) => text.startsWith('FAILED')),
     ...console.troubles.map((line) => `kernel: ${line.trim()}`),
-    ...(child.isRunning() ? ['powered off, but never ended'] : []),
     ...backend.output.filter((line) => /"level":[4-6]0/.test(line)),
+  ];
+}
+
+/** A guest that came to its end has left QEMU, the daemon and the image in order. */
+async function judgeEnd({ child, console }: Machine, backend: Backend, imagePath: string) {
+  await within(child.exited, EXIT_LIMIT_MS);
+  return [
+    ...(child.isRunning() ? ['powered off, but never ended'] : []),
     ...(await stopAndJudge(backend)),
-    ...checkImage(imagePath, facts),
+    ...checkImage(imagePath, collectFacts(console.guestLines)),
   ];
 }
 
@@ -209,7 +217,8 @@ export async function runLifecycle(): Promise<LifecycleOutcome> {
       }
     });
     const output = backend.output.slice(-OUTPUT_TAIL_LINES);
-    problems.push(...(await judge(machine, backend, imagePath)));
+    if (problems.length === 0) problems.push(...(await judgeEnd(machine, backend, imagePath)));
+    problems.push(...judgeWords(machine, backend));
     const facts = collectFacts(machine.console.guestLines);
     return { problems, facts, requests, lines: machine.console.tail(TAIL_LINES), output };
   } finally {
