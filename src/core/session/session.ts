@@ -469,6 +469,7 @@ export class Session implements BackendAsker {
     await this.stopAllVrings().catch((error: unknown) => this.#logEnd(error));
     // Memory and device stay until the last request that uses them has come back.
     await Promise.allSettled(this.#draining);
+    for (const vring of this.vrings) vring.close();
     await this.dirtyLog.close();
     await this.stateTransfer?.ended;
     this.memory.release();

@@ -1,7 +1,7 @@
 // What the control plane knows of one vring. Two independent bits as in vhost-user "Ring states":
 // started (a worker owns it) and enabled. Descriptors are held here until the worker gets them.
 
-import { errnoName, type InflightId, NO_INFLIGHT, native } from '../../native/index.js';
+import { check, errnoName, type InflightId, NO_INFLIGHT, native } from '../../native/index.js';
 import { VHOST_VRING_F_LOG, VhostUserError, type VringAddr } from '../protocol/index.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 
@@ -113,11 +113,15 @@ export class Vring {
 
   async setErr(fd: number | undefined, pool: WorkerPool): Promise<void> {
     this.#hasErr = fd !== undefined;
+    this.#replace('err', fd);
     if (this.#started) {
-      await pool.setErr(this.index, fd ?? NO_FD);
-    } else {
-      this.#replace('err', fd);
+      await pool.setErr(this.index, this.#errCopy());
     }
+  }
+
+  /** A worker's own: the descriptor outlives the run, since QEMU sends it but once. */
+  #errCopy(): number {
+    return this.#errFd === NO_FD ? NO_FD : check('duplicate err', native.fdDuplicate(this.#errFd));
   }
 
   /** New addresses. A vring that runs has the same rings before and after: only what is logged of
@@ -157,9 +161,10 @@ export class Vring {
     if (!this.ready || addresses === undefined) {
       return;
     }
-    const [kickFd, callFd, errFd] = [this.#kickFd, this.#callFd, this.#errFd];
+    const errFd = this.#errCopy();
+    const [kickFd, callFd] = [this.#kickFd, this.#callFd];
     // From here on the worker owns them, also when it refuses the vring.
-    this.#kickFd = this.#callFd = this.#errFd = NO_FD;
+    this.#kickFd = this.#callFd = NO_FD;
     this.#kickSet = false;
     this.#started = true;
     const result = await pool.startVring({
@@ -208,16 +213,21 @@ export class Vring {
       this.base = Math.max(base, 0);
     }
     this.addresses = undefined;
-    this.close();
+    this.#forgetRun();
     return this.base;
   }
 
-  close(): void {
+  #forgetRun(): void {
     this.#replace('kick', undefined);
     this.#replace('call', undefined);
+    this.#kickSet = this.#hasCall = false;
+  }
+
+  /** Gives up what outlives a stop, too. */
+  close(): void {
+    this.#forgetRun();
     this.#replace('err', undefined);
-    this.#kickSet = false;
-    this.#hasCall = this.#hasErr = false;
+    this.#hasErr = false;
   }
 
   #replace(which: 'kick' | 'call' | 'err', fd: number | undefined): void {

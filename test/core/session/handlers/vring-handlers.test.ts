@@ -309,6 +309,20 @@ t.test('descriptors are preferred to messages', async (t) => {
   t.match(rig.lines.join('\n'), /virtqueue stopped/);
 });
 
+t.test('the err descriptor outlives a stop: QEMU sends it but once', async (t) => {
+  const rig = new SessionRig(t);
+  await rig.negotiate();
+  const ring = new TinyRing();
+  t.teardown(() => ring.close());
+  await rig.startVring(ring);
+  await rig.ask('GET_VRING_BASE', { index: 0, num: 0 });
+  await rig.startVring(ring, ['call', 'kick']);
+  ring.setAvailIndex(1000);
+  native.eventfdSignal(ring.kickFd);
+  await until('broken', () => native.eventfdRead(ring.errFd) === 1);
+  t.equal(rig.session.vring(0).hasErr, true);
+});
+
 t.test('a call descriptor taken away while the vring runs', async (t) => {
   const { rig, channel, ring } = await openInband(t, ['kick', 'call']);
   await rig.ask('SET_VRING_CALL', { index: 0, hasFd: false });
