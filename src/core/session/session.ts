@@ -160,7 +160,7 @@ export class Session implements BackendAsker {
   queueBroken(queue: number, fault: number): void {
     const code = codeOfFault(fault);
     this.#peerFault({ queue, code, fault: RING_FAULTS[fault] ?? fault }, 'virtqueue stopped');
-    if (this.inband && this.vrings[queue]?.hasErr === false) {
+    if (this.inband && this.vrings[queue]?.errByMessage) {
       this.requestFrontend('VRING_ERR', { index: queue, num: 0 }).catch((error: unknown) =>
         this.#peerFault({ queue }, `error not delivered: ${error}`),
       );
@@ -172,7 +172,9 @@ export class Session implements BackendAsker {
 
   /** A worker has work for the driver of a vring without call descriptor. */
   inbandCall(queue: number): void {
-    this.#inbandCalls.call(queue);
+    if (this.vrings[queue]?.callByMessage) {
+      this.#inbandCalls.call(queue);
+    }
   }
 
   get inband(): boolean {
@@ -357,7 +359,7 @@ export class Session implements BackendAsker {
   }
 
   #callByMessage(vring: Vring): void {
-    if (this.inband && vring.started && !vring.hasCall) {
+    if (this.inband && vring.started && vring.callByMessage) {
       this.#inbandCalls.call(vring.index);
     }
   }

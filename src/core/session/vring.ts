@@ -38,8 +38,10 @@ export class Vring {
   #kickSet = false;
   /** It was not SET_VRING_KICK but VRING_KICK: kicks come as messages, the ring is not polled. */
   #kickInband = false;
-  #hasCall = false;
-  #hasErr = false;
+  /** SET_VRING_CALL and SET_VRING_ERR said that there is no descriptor. Only then messages take its
+   *  place: QEMU acknowledges INBAND_NOTIFICATIONS without knowing them. */
+  #callByMessage = false;
+  #errByMessage = false;
   #kickFd = NO_FD;
   #callFd = NO_FD;
   #errFd = NO_FD;
@@ -53,12 +55,12 @@ export class Vring {
   }
 
   /** Whether the front-end gave a descriptor for calls, or for errors. */
-  get hasCall(): boolean {
-    return this.#hasCall;
+  get callByMessage(): boolean {
+    return this.#callByMessage;
   }
 
-  get hasErr(): boolean {
-    return this.#hasErr;
+  get errByMessage(): boolean {
+    return this.#errByMessage;
   }
 
   /** True when everything a start needs has been said. */
@@ -103,7 +105,7 @@ export class Vring {
   }
 
   async setCall(fd: number | undefined, pool: WorkerPool): Promise<void> {
-    this.#hasCall = fd !== undefined;
+    this.#callByMessage = fd === undefined;
     if (this.#started) {
       await pool.setCall(this.index, fd ?? NO_FD);
     } else {
@@ -112,7 +114,7 @@ export class Vring {
   }
 
   async setErr(fd: number | undefined, pool: WorkerPool): Promise<void> {
-    this.#hasErr = fd !== undefined;
+    this.#errByMessage = fd === undefined;
     this.#replace('err', fd);
     if (this.#started) {
       await pool.setErr(this.index, this.#errCopy());
@@ -220,14 +222,14 @@ export class Vring {
   #forgetRun(): void {
     this.#replace('kick', undefined);
     this.#replace('call', undefined);
-    this.#kickSet = this.#hasCall = false;
+    this.#kickSet = this.#callByMessage = false;
   }
 
   /** Gives up what outlives a stop, too. */
   close(): void {
     this.#forgetRun();
     this.#replace('err', undefined);
-    this.#hasErr = false;
+    this.#errByMessage = false;
   }
 
   #replace(which: 'kick' | 'call' | 'err', fd: number | undefined): void {

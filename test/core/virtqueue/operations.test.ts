@@ -17,6 +17,12 @@ t.test('devices see these operations and no more', async (t) => {
       FLAG_MESSAGE: exchange.FLAG_MESSAGE,
       FLAG_NOTIFY: exchange.FLAG_NOTIFY,
       FLAG_SOCKET: exchange.FLAG_SOCKET,
+      FLAG_MERGE: exchange.FLAG_MERGE,
+      FRAME_REPORT_BYTES: exchange.FRAME_REPORT_BYTES,
+      FRAME_REPORT_CHAINS: exchange.FRAME_REPORT_CHAINS,
+      FRAME_REPORT_DROPPED: exchange.FRAME_REPORT_DROPPED,
+      FRAME_REPORT_FRAMES: exchange.FRAME_REPORT_FRAMES,
+      FRAME_REPORT_WORDS: exchange.FRAME_REPORT_WORDS,
       NO_CHAIN: exchange.NO_CHAIN,
     },
   );

@@ -44,6 +44,10 @@ export async function addMemReg(
   if (former.regionCount >= MEM_SLOTS_MAX) {
     throw new VhostUserError('MEMORY_SLOTS');
   }
+  // QEMU 7.2 sends the regions of a network card once for each of its queue pairs.
+  if (holds(former, region)) {
+    return SUCCESS;
+  }
   const next = mapped(() => former.with(fds.borrow()[0] as number, region));
   if (session.postcopy.listening) {
     return stageRegion(session, next, region);
@@ -58,6 +62,15 @@ export async function remMemReg(session: Session, region: MemoryRegion): Promise
   }
   await session.changeMemory(mapped(() => session.memory.without(region)));
   return SUCCESS;
+}
+
+function holds(memory: GuestMemory, region: MemoryRegion): boolean {
+  try {
+    memory.without(region).release();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Runs a change of memory; what the system refused becomes the front-end's fault, in words. */

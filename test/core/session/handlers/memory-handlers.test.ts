@@ -30,7 +30,7 @@ t.test('memory: tables and slots', async (t) => {
   t.match(rig.lines.join('\n'), /overlaps another region/);
   t.match(rig.lines.join('\n'), /shorter than offset plus size/);
   t.equal(await rig.ask('ADD_MEM_REG', region(0x10000n), one), OK);
-  t.equal(await rig.ask('ADD_MEM_REG', region(0x10000n), one), NACK);
+  t.equal(await rig.ask('ADD_MEM_REG', region(0x10000n), one), OK, 'the same again');
   t.equal(rig.session.memory.regionCount, 2);
   t.equal(await rig.ask('REM_MEM_REG', region(0n)), OK);
   t.equal(await rig.ask('REM_MEM_REG', region(0n)), NACK, 'there is none any more');
