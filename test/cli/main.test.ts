@@ -21,11 +21,11 @@ for (const words of [['--version'], ['-V'], ['blk', '--version'], ['blk', '-V']]
 }
 
 const REFUSED: readonly (readonly [string, string])[] = [
-  ['nonsense', 'unknown command: nonsense; known: blk, run'],
+  ['nonsense', 'unknown command: nonsense; known: blk, net, run, vsock'],
   ['bkl', 'unknown command: bkl; did you mean blk?'],
-  ['toString', 'unknown command: toString; known: blk, run'],
-  ['a\nb', 'unknown command: a\\nb; known: blk, run'],
-  ['--socket', 'flag before the command: --socket; known: blk, run'],
+  ['toString', 'unknown command: toString; known: blk, net, run, vsock'],
+  ['a\nb', 'unknown command: a\\nb; known: blk, net, run, vsock'],
+  ['--socket', 'flag before the command: --socket; known: blk, net, run, vsock'],
 ];
 
 for (const [word, says] of REFUSED) {

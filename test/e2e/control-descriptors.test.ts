@@ -193,7 +193,7 @@ t.test('CS-040: one eventfd kicks two queues', async (t) => {
 });
 
 t.test('CS-034: no descriptors left', async (t) => {
-  const LIMIT = 48;
+  const LIMIT = 56;
   await withDaemon(t, ['--num-queues', '8'], async (scene) => {
     const free = LIMIT - scene.baseline.fds;
     t.ok(free > 2, `${free} descriptors are left`);

@@ -240,7 +240,6 @@ t.test('CS-082, CS-083, CS-085 slots', async (t) => {
       ['CS-083 unknown', () => raw.removeMemRegion(region(1))],
       ['CS-083 other size', () => raw.removeMemRegion({ ...region(2), sizeBytes: 8192n })],
       ['CS-083 other user address', () => raw.removeMemRegion({ ...region(2), userAddress: 0n })],
-      ['CS-082 duplicate', () => raw.addMemRegion(region(3), spare.fd)],
       [
         'CS-082 guest addresses overlap',
         () => raw.addMemRegion({ ...region(1), guestAddress: near.guest }, spare.fd),

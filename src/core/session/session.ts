@@ -90,6 +90,8 @@ export class Session implements BackendAsker {
   stateTransfer: StateTransfer | undefined;
   #backendChannel: BackendChannel | undefined;
   readonly #channelReplyTimeoutMs: number | undefined;
+  /** Some SET_VRING_CALL came with a descriptor. */
+  signalledByFd = false;
   readonly #inbandCalls: InbandCalls;
   readonly translations: Translations;
   readonly postcopy = new Postcopy();
@@ -160,7 +162,7 @@ export class Session implements BackendAsker {
   queueBroken(queue: number, fault: number): void {
     const code = codeOfFault(fault);
     this.#peerFault({ queue, code, fault: RING_FAULTS[fault] ?? fault }, 'virtqueue stopped');
-    if (this.inband && this.vrings[queue]?.errByMessage) {
+    if (this.inband && (this.vrings[queue]?.errByMessage || !this.signalledByFd)) {
       this.requestFrontend('VRING_ERR', { index: queue, num: 0 }).catch((error: unknown) =>
         this.#peerFault({ queue }, `error not delivered: ${error}`),
       );
@@ -172,7 +174,8 @@ export class Session implements BackendAsker {
 
   /** A worker has work for the driver of a vring without call descriptor. */
   inbandCall(queue: number): void {
-    if (this.vrings[queue]?.callByMessage) {
+    const vring = this.vrings[queue];
+    if (vring !== undefined && this.#callsByMessage(vring)) {
       this.#inbandCalls.call(queue);
     }
   }
@@ -358,8 +361,14 @@ export class Session implements BackendAsker {
     await this.changeTranslations(this.memory.withoutTranslations(all.first, all.last), all);
   }
 
+  /** Only for a front-end that says so, or has given no call descriptor to any vring (User-mode
+   *  Linux): QEMU acknowledges INBAND_NOTIFICATIONS without knowing the messages. */
+  #callsByMessage(vring: Vring): boolean {
+    return this.inband && (vring.callByMessage || !this.signalledByFd);
+  }
+
   #callByMessage(vring: Vring): void {
-    if (this.inband && vring.started && vring.callByMessage) {
+    if (vring.started && this.#callsByMessage(vring)) {
       this.#inbandCalls.call(vring.index);
     }
   }

@@ -58,6 +58,7 @@ t.test('the codes that close, in full: adding one is a decision', (t) => {
       'INBAND_INCOMPLETE',
       'DRAIN_TIMEOUT',
       'MEMORY_LOST',
+      'POSTCOPY',
       'PEER_CLOSED',
       'PEER_NOT_ALLOWED',
       'HANDSHAKE_TIMEOUT',

@@ -37,6 +37,8 @@ t.test('defaults', async (t) => {
     serial: 'vhost-ts',
     cache: 'writeback',
     imageLock: 'open',
+    iommu: false,
+    postcopy: false,
   });
 });
 
