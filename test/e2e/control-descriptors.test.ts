@@ -193,7 +193,7 @@ t.test('CS-040: one eventfd kicks two queues', async (t) => {
 });
 
 t.test('CS-034: no descriptors left', async (t) => {
-  const LIMIT = 56;
+  const LIMIT = 48;
   await withDaemon(t, ['--num-queues', '8'], async (scene) => {
     const free = LIMIT - scene.baseline.fds;
     t.ok(free > 2, `${free} descriptors are left`);
@@ -203,8 +203,10 @@ t.test('CS-034: no descriptors left', async (t) => {
     };
     limit(LIMIT);
     // Eight queues with three descriptors each are more than that.
-    const answer = await outcome(scene.start({ queues: 8 }));
+    const crowded = scene.connect({ queues: 8 });
+    const answer = await outcome(crowded.negotiate().then(() => crowded.startQueues()));
     t.not(answer, 'WORK', `refused: ${answer}`);
+    crowded.close();
     await checkHealthy(t, scene, 'CS-034: with the descriptors back');
     limit(1);
     const waiting = scene.connect();
