@@ -44,11 +44,7 @@ export async function addMemReg(
   if (former.regionCount >= MEM_SLOTS_MAX) {
     throw new VhostUserError('MEMORY_SLOTS');
   }
-  // QEMU 7.2 sends the regions of a network card once for each of its queue pairs.
-  if (holds(former, region)) {
-    return SUCCESS;
-  }
-  const next = mapped(() => former.with(fds.borrow()[0] as number, region));
+  const next = mapped(() => withRegion(former, fds.borrow()[0] as number, region));
   if (session.postcopy.listening) {
     return stageRegion(session, next, region);
   }
@@ -64,12 +60,22 @@ export async function remMemReg(session: Session, region: MemoryRegion): Promise
   return SUCCESS;
 }
 
-function holds(memory: GuestMemory, region: MemoryRegion): boolean {
+/** QEMU 7.2 sends the regions of a network card once for each of its queue pairs. The same region
+ *  again takes the place of the former: its descriptor may be of another file. */
+function withRegion(memory: GuestMemory, fd: number, region: MemoryRegion): GuestMemory {
+  let others: GuestMemory;
   try {
-    memory.without(region).release();
-    return true;
-  } catch {
-    return false;
+    others = memory.without(region);
+  } catch (error) {
+    if (!(error instanceof SystemError)) {
+      throw error;
+    }
+    return memory.with(fd, region);
+  }
+  try {
+    return others.with(fd, region);
+  } finally {
+    others.release();
   }
 }
 
