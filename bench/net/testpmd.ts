@@ -2,7 +2,7 @@
 // (a front-end: the driver's side) or net_vhost (a back-end: what we are compared with).
 
 import { spawnSync } from 'node:child_process';
-import { type Child, ended, start, stop } from '../blk/processes.js';
+import { type Child, ended, start, stop } from '../common/processes.js';
 
 export const PROGRAM = 'dpdk-testpmd';
 
