@@ -2,12 +2,21 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CommandLine } from './daemon-command.js';
 
 const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 5_000;
 /** UNIX socket flag in /proc/net/unix: listen(2) was called. */
 const ACCEPTS_CONNECTIONS = 0x10000;
+
+export interface CommandLine {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+export function pinned(line: CommandLine, cpu: number | undefined): CommandLine {
+  if (cpu === undefined) return line;
+  return { command: 'taskset', args: ['-c', String(cpu), line.command, ...line.args] };
+}
 
 const living = new Set<ChildProcess>();
 process.on('exit', () => {
