@@ -1,5 +1,5 @@
-// Waiting for requests in flight, within a limit. Storage that hangs must not hold the front-end for
-// ever; what is left then is waited for when the session ends.
+// Waiting for requests in flight, within a limit. Storage that hangs must not hold the front-end
+// for ever; what is left then is waited for when the session ends.
 
 import { VhostUserError } from '../protocol/index.js';
 import { withLimit } from './with-limit.js';

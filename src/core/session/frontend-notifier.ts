@@ -1,4 +1,4 @@
-// What this side says unasked, on the back-end channel: requests of the device's, a change of config
+// What this side says unasked, on the back-end channel: requests of the device, a change of config
 // space, missing translations, and calls and errors of vrings without descriptors for them.
 
 import type { Log } from '../log.js';
