@@ -52,6 +52,8 @@ const DEBIAN_PACKAGES = [
   { name: 'busybox-static', need: 'test' },
   { name: 'socat', need: 'test', program: 'socat' },
   { name: 'e2fsprogs', need: 'test', program: 'mkfs.ext4' },
+  { name: 'tcpdump', need: 'test', program: 'tcpdump' },
+  { name: 'passt', need: 'test', program: 'passt' },
 ];
 
 /** Guest kernels, unpacked and never installed: the machine's own boot files stay untouched. */

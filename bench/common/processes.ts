@@ -32,9 +32,11 @@ export interface Child {
   readonly stderr: () => string;
 }
 
-/** A child that does not outlive this process, whatever ends it. */
-export function start(line: CommandLine): Child {
-  const child = spawn(line.command, line.args, { stdio: ['ignore', 'ignore', 'pipe'] });
+/** A child that does not outlive this process, whatever ends it. `talks`: its standard input and
+ *  output are ours too. */
+export function start(line: CommandLine, talks = false): Child {
+  const ends = talks ? 'pipe' : 'ignore';
+  const child = spawn(line.command, line.args, { stdio: [ends, ends, 'pipe'] });
   living.add(child);
   child.on('exit', () => living.delete(child));
   let stderr = '';
@@ -57,6 +59,12 @@ export async function stop(child: Child): Promise<void> {
   const late = setTimeout(() => child.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
   await exit;
   clearTimeout(late);
+}
+
+/** A halted virtual CPU waits for its host to wake it; a SCHED_IDLE loop keeps it from halting. */
+export function keepAwake(cpu: number): Child {
+  const loop = ['-i', '0', 'sh', '-c', 'while :; do :; done'];
+  return start({ command: 'taskset', args: ['-c', String(cpu), 'chrt', ...loop] });
 }
 
 /** Looks without connecting: a connection would be a session the daemon has to serve. */
