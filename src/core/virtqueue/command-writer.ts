@@ -5,6 +5,7 @@ import { exchange } from '../../native/index.js';
 
 const {
   COMMANDS_MAX,
+  COMMAND_CAPTURE,
   COMMAND_CHAIN,
   COMMAND_CHAIN_OFFSET,
   COMMAND_CODE,
@@ -148,6 +149,7 @@ export class CommandWriter {
    * @param flags FLAG_SOCKET (frames without header), FLAG_MERGE
    * @param filterOffset of a table in the arena that says which frames the driver wants
    *   (native/core/frame-filter.h); undefined: all
+   * @param capture tag under which frames are shown (HandlerContext.capture); 0: they are not
    */
   receiveFrames(
     fd: number,
@@ -160,6 +162,7 @@ export class CommandWriter {
     bytesMax: number,
     filterOffset: number | undefined,
     tag: number,
+    capture = 0,
   ): void {
     const at = this.#next();
     const words = this.#words;
@@ -174,6 +177,7 @@ export class CommandWriter {
     words[at + COMMAND_TAG] = tag;
     words[at + COMMAND_MODE] = framesMax;
     this.#doubles[(at + COMMAND_OFFSET) >> 1] = filterOffset ?? 0;
+    words[at + COMMAND_CAPTURE] = capture;
     this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytesMax;
   }
 

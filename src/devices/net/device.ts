@@ -10,6 +10,7 @@ import {
   VIRTIO_F_VERSION_1,
 } from '../../core/protocol/index.js';
 import { check, native } from '../../native/index.js';
+import { CaptureFile } from './capture/capture-file.js';
 import { ControlState } from './control-state.js';
 import { NetCounters, type QueueCounts } from './counters.js';
 import {
@@ -59,17 +60,24 @@ export class NetDevice implements VirtioDevice {
   readonly #state: ControlState;
   readonly #bellFd = check('eventfd', native.eventfdCreate(0));
   #features = 0n;
+  readonly #capture: CaptureFile | undefined;
   #mtu: number | undefined;
   #host: DeviceHost | undefined;
 
   /** Throws HostEndError. */
-  constructor(options: NetOptions) {
+  constructor(options: NetOptions, notice: (message: string) => void = () => {}) {
     this.#options = options;
     this.#counters = new NetCounters(queueCount(options.queuePairs));
     const mac = (options.mac === undefined ? undefined : parseMac(options.mac)) ?? randomMac();
     this.#mtu = options.mtu;
     this.#state = ControlState.create(mac, options.mtu ?? 0);
     this.#end = openHostEnd(options);
+    try {
+      this.#capture = openCapture(options, notice);
+    } catch (error) {
+      this.#end.close();
+      throw error;
+    }
   }
 
   numQueues(): number {
@@ -114,6 +122,7 @@ export class NetDevice implements VirtioDevice {
       counters: this.#counters.buffer,
       control: this.#state.buffer,
       bellFd: this.#bellFd,
+      capture: this.#capture?.shared,
     };
     return { moduleUrl: new URL('./handler.js', import.meta.url).href, options };
   }
@@ -172,9 +181,10 @@ export class NetDevice implements VirtioDevice {
     return this.#counters.of(queue);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     native.fdClose(this.#bellFd);
     this.#end.close();
+    await this.#capture?.close();
   }
 
   async #tell(message: NetMessage): Promise<void> {
@@ -184,4 +194,15 @@ export class NetDevice implements VirtioDevice {
 
 function randomMac(): Uint8Array {
   return Uint8Array.from([...RANDOM_MAC_PREFIX, ...randomBytes(MAC_BYTES - 3)]);
+}
+
+/** Each worker has a pair at least. */
+function openCapture(
+  { pcap, pcapLimitMib, queuePairs }: NetOptions,
+  notice: (message: string) => void,
+): CaptureFile | undefined {
+  const limitBytes = pcapLimitMib * 2 ** 20;
+  return pcap === undefined
+    ? undefined
+    : new CaptureFile({ path: pcap, limitBytes, interfaces: ['net'], rings: queuePairs, notice });
 }

@@ -7,6 +7,7 @@ import type { Batch } from '../../core/virtqueue/batch.js';
 import { queueOfChain } from '../../core/virtqueue/batch.js';
 import { native } from '../../native/index.js';
 import { Arena } from './arena.js';
+import { claimRing, type SharedCapture } from './capture/shared-capture.js';
 import { ControlQueue } from './control-queue.js';
 import { ControlState } from './control-state.js';
 import { NetCounters } from './counters.js';
@@ -21,6 +22,7 @@ import {
 import { FrameFilter } from './frame-filter.js';
 import { createPort, type HostEnd, portArenaBytes } from './host-end.js';
 import { GUEST_OFFLOADS, takesLargeFrames, tunOffload } from './offload.js';
+import { CapturedPort } from './ports/captured-port.js';
 import { PORT_NUMBERS, type Port } from './ports/port.js';
 import { controlQueue, isTransmit, pairOfQueue, receiveQueue, transmitQueue } from './queues.js';
 import { ReceiveQueue } from './receive-queue.js';
@@ -38,6 +40,8 @@ export interface NetHandlerOptions {
    *  read. */
   readonly control: ArrayBufferLike;
   readonly bellFd: number;
+  /** Where frames are shown; undefined: nobody looks on. */
+  readonly capture: SharedCapture | undefined;
 }
 
 /** What the control half tells all workers: what was negotiated; a frame for the host's end. */
@@ -74,11 +78,15 @@ class NetHandler implements QueueHandler {
   constructor(context: HandlerContext) {
     this.#context = context;
     this.#options = context.options as NetHandlerOptions;
-    const { host, pairs, queueSize, counters, control, bellFd } = this.#options;
+    const { host, pairs, queueSize, counters, control, bellFd, capture } = this.#options;
     this.#counters = new NetCounters(counters);
     const perPair = ReceiveQueue.arenaBytes(queueSize) + portArenaBytes(host);
     this.#arena = new Arena(pairs * perPair + Arena.rounded(FrameFilter.arenaBytes));
     context.useArena(this.#arena.bytes);
+    const ring = capture === undefined ? undefined : claimRing(capture);
+    if (ring !== undefined) {
+      context.useCapture(ring);
+    }
     this.#pairs = Array.from({ length: pairs }, () => undefined);
     this.#filter = new FrameFilter(this.#arena);
     this.#control = new ControlQueue(context, this.#counters);
@@ -218,16 +226,18 @@ class NetHandler implements QueueHandler {
     if (found !== undefined) {
       return found;
     }
-    const { host, queueSize } = this.#options;
+    const { host, queueSize, capture } = this.#options;
     const shared = { context: this.#context, arena: this.#arena, counters: this.#counters };
     const queue = receiveQueue(index);
     const receive = new ReceiveQueue({ ...shared, filter: this.#filter, queue, queueSize });
-    const port = createPort(host, index, {
+    const portContext = {
       ...shared,
       receive,
       transmitQueue: transmitQueue(index),
       firstNumber: index * PORT_NUMBERS,
-    });
+    };
+    const plain = createPort(host, index, portContext);
+    const port = capture === undefined ? plain : new CapturedPort(plain, portContext, 0);
     const made = { receive, port, enabled: false, attached: false };
     this.#negotiated(made);
     this.#pairs[index] = made;
