@@ -2,7 +2,13 @@
 // the control queue writes it, every worker and the control thread read it: shared memory with a
 // count of changes, odd while one is being made.
 
-import { MAC_BYTES, STATUS_LINK_UP } from './format.js';
+import { hasFeature } from '../../core/protocol/index.js';
+import {
+  MAC_BYTES,
+  STATUS_LINK_UP,
+  VIRTIO_NET_F_CTRL_RX,
+  VIRTIO_NET_F_CTRL_VLAN,
+} from './format.js';
 import {
   FILTER_ADDRESS_COUNT,
   FILTER_ADDRESSES,
@@ -77,10 +83,14 @@ export class ControlState {
     this.#begin(FILTER_PROMISCUOUS, 0);
   }
 
-  /** A new driver (VIRTIO 1.3 §5.1.6.5.5.1: one pair is in use): all frames but those of VLANs it
-   *  has not asked for. */
-  reset(filtersVlans: boolean): void {
-    this.#begin(FILTER_ALL_UNICAST | FILTER_ALL_MULTICAST | (filtersVlans ? FILTER_VLANS : 0), 1);
+  /** A new driver (VIRTIO 1.3 §5.1.6.5.5.1: one pair is in use), which gets everything until it
+   *  says otherwise: turns promiscuous mode off, or, if it can't, names VLANs. */
+  reset(features: bigint): void {
+    const open = hasFeature(features, VIRTIO_NET_F_CTRL_RX)
+      ? FILTER_PROMISCUOUS
+      : FILTER_ALL_UNICAST | FILTER_ALL_MULTICAST;
+    const vlans = hasFeature(features, VIRTIO_NET_F_CTRL_VLAN) ? FILTER_VLANS : 0;
+    this.#begin(open | vlans, 1);
   }
 
   /** Everything `write` does is seen at once. One writer at a time: whoever has the control queue,

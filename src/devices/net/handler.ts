@@ -16,7 +16,6 @@ import {
   FRAME_BYTES_MIN,
   HEADER_BYTES,
   MTU_DEFAULT,
-  VIRTIO_NET_F_CTRL_VLAN,
   VIRTIO_NET_F_MRG_RXBUF,
 } from './format.js';
 import { FrameFilter } from './frame-filter.js';
@@ -131,7 +130,7 @@ class NetHandler implements QueueHandler {
 
   started(queue: number, where: 'fresh' | 'resumed' | 'elsewhere'): void {
     if (queue === this.#controlQueue && where === 'fresh') {
-      this.#state.reset(hasFeature(this.#features, VIRTIO_NET_F_CTRL_VLAN));
+      this.#state.reset(this.#features);
       this.#changed();
     }
   }

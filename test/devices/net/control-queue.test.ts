@@ -73,11 +73,16 @@ t.test('filters take effect on frames to the driver', { skip: noTap }, async (t)
   const OTHER = '52:54:00:00:00:08';
   const GROUP = '01:00:5e:01:02:03';
   t.same([await passes(OWN), await passes(OTHER), await passes(GROUP)], [true, true, true], 'new');
+  t.equal(await passes(OWN, 5), true, 'promiscuous');
+  t.equal(await driver.control(RX_PROMISC, [0]), OK);
   t.equal(await passes(OWN, 5), false, 'a VLAN it has not asked for');
   t.equal(await driver.control(VLAN_ADD, [5, 0]), OK);
   t.same([await passes(OWN, 5), await passes(OWN, 6)], [true, false]);
   t.equal(await driver.control(VLAN_DEL, [5, 0]), OK);
   t.equal(await passes(OWN, 5), false);
+  t.equal(await driver.control([0, 2], [1]), OK);
+  t.equal(await driver.control(RX_ALLMULTI, [1]), OK);
+  t.same([await passes(OTHER), await passes(GROUP)], [true, true], 'all of a kind');
   t.equal(await driver.control([0, 2], [0]), OK);
   t.equal(await driver.control(RX_ALLMULTI, [0]), OK);
   t.same([await passes(OWN), await passes(OTHER), await passes(GROUP)], [true, false, false]);

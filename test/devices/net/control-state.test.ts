@@ -28,6 +28,8 @@ t.test('what another worker sees', async (t) => {
   t.equal(mine.mtu, 1500);
 });
 
+const [CTRL_RX, CTRL_VLAN] = [1n << 18n, 1n << 19n];
+
 t.test('nothing is kept from a driver nobody knows, VLANs from a new one', async (t) => {
   const state = ControlState.create(macBytes(OWN), 0);
   const tagged = frame(60, 0, OWN);
@@ -35,14 +37,16 @@ t.test('nothing is kept from a driver nobody knows, VLANs from a new one', async
   const taggedPasses = () => framePasses(state, tagged);
   t.ok(taggedPasses());
   t.equal(state.pairs, undefined);
-  state.reset(true);
+  state.reset(CTRL_RX | CTRL_VLAN);
+  t.ok(taggedPasses(), 'promiscuous until it says otherwise');
+  state.reset(CTRL_VLAN);
   t.equal(state.pairs, 1);
   t.same([taggedPasses(), passes(state, PEER), passes(state, GROUP)], [false, true, true]);
   state.change(() => state.setVlan(7, true));
   t.ok(taggedPasses());
   state.change(() => state.setVlan(7, false));
   t.notOk(taggedPasses());
-  state.reset(false);
+  state.reset(0n);
   t.ok(taggedPasses(), 'it has no such filter');
   state.change(() => {
     state.mac = macBytes(PEER);
