@@ -115,8 +115,7 @@ export class VsockDriver {
       if (first !== undefined) {
         return first;
       }
-      const more = queue.driver.hasUsed;
-      if (!more && !(await queue.signalled(queue.callFd, timeoutMs))) {
+      if (!queue.driver.hasUsed && !(await queue.signalled(queue.callFd, timeoutMs))) {
         return undefined;
       }
     }
@@ -301,8 +300,7 @@ export class VsockDriver {
       if (slot !== undefined) {
         return slot;
       }
-      const more = queue.driver.hasUsed;
-      if (!more && !(await queue.signalled(queue.callFd))) {
+      if (!queue.driver.hasUsed && !(await queue.signalled(queue.callFd))) {
         throw new Error('no packet of ours came back');
       }
     }
