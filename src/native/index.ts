@@ -198,6 +198,18 @@ interface Addon {
   hostSetSendBytes(fd: number, bytes: number): number;
   /** native/core/frame-filter.h: whether a frame passes a table. */
   framePasses(table: Uint32Array, frame: Uint8Array, offset: number, bytes: number): boolean;
+  /** native/core/segmenter.h: cuts a frame as its header asks, and writes each segment behind its
+   *  length, four bytes big-endian. Bytes written, or needed if there is less room; 0: header and
+   *  frame do not belong together. */
+  frameSegment(
+    header: Uint32Array,
+    frame: Uint8Array,
+    offset: number,
+    bytes: number,
+    to: Uint8Array,
+    toOffset: number,
+    room: number,
+  ): number;
   /** native/core/tap.h. A descriptor, or -errno. */
   tapOpen(name: string, multiQueue: boolean, headerBytes: number): number;
   tapAdopt(fd: number, headerBytes: number): number;

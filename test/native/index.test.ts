@@ -121,6 +121,7 @@ const FUNCTIONS: Signatures = {
   hostShutdown: ['fd', 'u32'],
   hostSetSendBytes: ['fd', 'u32'],
   framePasses: ['bytes', 'bytes', 'u32', 'u32'],
+  frameSegment: ['bytes', 'bytes', 'u32', 'u32', 'bytes', 'u32', 'u32'],
   tapOpen: ['text', 'flag', 'u32'],
   tapAdopt: ['fd', 'u32'],
   tapSetOffload: ['fd', 'u32'],
