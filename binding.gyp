@@ -22,6 +22,7 @@
         "native/core/operation.cc",
         "native/core/packed-inflight.cc",
         "native/core/packed-ring.cc",
+        "native/core/page-cache-view.cc",
         "native/core/postcopy.cc",
         "native/core/split-inflight.cc",
         "native/core/split-ring.cc",

@@ -105,7 +105,7 @@ const LANES = [
     ['unit', tap(testFiles(false), 2)],
   ],
   [
-    ['native', () => start(process.execPath, ['scripts/native-test.js'])],
+    ['native', () => start(process.execPath, ['scripts/native-test.js', '--jobs', '1'])],
     ['guest', tap(testFiles(true), 1)],
   ],
 ];

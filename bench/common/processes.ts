@@ -32,9 +32,11 @@ export interface Child {
   readonly stderr: () => string;
 }
 
-/** A child that does not outlive this process, whatever ends it. */
-export function start(line: CommandLine): Child {
-  const child = spawn(line.command, line.args, { stdio: ['ignore', 'ignore', 'pipe'] });
+/** A child that does not outlive this process, whatever ends it. `talks`: its standard input and
+ *  output are ours too. */
+export function start(line: CommandLine, talks = false): Child {
+  const ends = talks ? 'pipe' : 'ignore';
+  const child = spawn(line.command, line.args, { stdio: [ends, ends, 'pipe'] });
   living.add(child);
   child.on('exit', () => living.delete(child));
   let stderr = '';
