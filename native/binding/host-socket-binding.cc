@@ -66,8 +66,8 @@ Napi::Value connectToVsock(const Napi::CallbackInfo& info) {
                 hostConnectVsock(arguments.u32(0), arguments.u32(1), socketType(arguments, 2)));
 }
 
-Napi::Value errorOf(const Napi::CallbackInfo& info) {
-  return number(info, hostError(Arguments(info).fd(0)));
+Napi::Value connected(const Napi::CallbackInfo& info) {
+  return number(info, hostConnected(Arguments(info).fd(0)));
 }
 
 Napi::Value acceptFrom(const Napi::CallbackInfo& info) {
@@ -111,7 +111,7 @@ void initHostSocket(Napi::Env env, Napi::Object exports) {
   exports.Set("hostConnectTcp", Napi::Function::New(env, connectToTcp));
   exports.Set("hostListenVsock", Napi::Function::New(env, listenAtVsock));
   exports.Set("hostConnectVsock", Napi::Function::New(env, connectToVsock));
-  exports.Set("hostError", Napi::Function::New(env, errorOf));
+  exports.Set("hostConnected", Napi::Function::New(env, connected));
   exports.Set("hostAccept", Napi::Function::New(env, acceptFrom));
   exports.Set("hostSend", Napi::Function::New(env, sendTo));
   exports.Set("hostReceive", Napi::Function::New(env, receiveFrom));

@@ -127,10 +127,15 @@ int hostConnectVsock(uint32_t cid, uint32_t port, int type) {
   return connectTo(address, type);
 }
 
-int hostError(int fd) {
+int hostConnected(int fd) {
   int error = 0;
   socklen_t bytes = sizeof error;
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) == 0 ? -error : -errno;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0) return -errno;
+  if (error != 0) return -error;
+  Address peer;
+  bytes = sizeof peer.storage;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer.storage), &bytes) == 0) return 0;
+  return errno == ENOTCONN ? -EINPROGRESS : -errno;
 }
 
 int64_t hostSend(int fd, const void* from, size_t bytes) {

@@ -15,14 +15,15 @@ int hostConnect(const char* path, int type);
 
 // `address` is IPv4 or IPv6 in figures; a name is -EINVAL, because looking it up would block.
 int hostListenTcp(const char* address, uint16_t port, int backlog);
-// Connecting goes on behind these two: when the socket becomes writable, hostError has the outcome.
+// Connecting goes on behind these two; hostConnected says what has become of it.
 int hostConnectTcp(const char* address, uint16_t port);
 int hostConnectVsock(uint32_t cid, uint32_t port, int type);
 // From any CID.
 int hostListenVsock(uint32_t port, int type, int backlog);
 
-// What went wrong on a socket since this was last asked: 0 or -errno.
-int hostError(int fd);
+// 0 once it is connected, -EINPROGRESS before, -errno when that has failed. Asked when the socket has
+// become writable.
+int hostConnected(int fd);
 
 int64_t hostSend(int fd, const void* from, size_t bytes);
 // Of a message that does not fit, its whole length. Descriptors that come along are closed. For

@@ -25,12 +25,12 @@ uint16_t portOf(int fd) {
 int outcome(int fd) {
   pollfd wait{fd, POLLOUT, 0};
   poll(&wait, 1, 5000);
-  const int error = hostError(fd);
+  const int error = hostConnected(fd);
   close(fd);
   return error;
 }
 
-TEST("TCP: a connection that is taken, and one nobody takes") {
+TEST("host socket: TCP: a connection that is taken, and one nobody takes") {
   const int listener = hostListenTcp("127.0.0.1", 0, 8);
   CHECK(listener >= 0);
   const uint16_t port = portOf(listener);
@@ -42,18 +42,18 @@ TEST("TCP: a connection that is taken, and one nobody takes") {
   CHECK_EQ(fd < 0 ? fd : outcome(fd), -ECONNREFUSED);
 }
 
-TEST("TCP: only figures are an address") {
+TEST("host socket: TCP: only figures are an address") {
   CHECK_EQ(hostConnectTcp("localhost", 1), -EINVAL);
   CHECK_EQ(hostListenTcp("", 1, 1), -EINVAL);
   CHECK_EQ(hostConnectTcp("127.0.0.1.", 1), -EINVAL);
 }
 
-TEST("a UNIX path that is too long, and one where nothing is") {
+TEST("host socket: a UNIX path that is too long, and one where nothing is") {
   CHECK_EQ(hostListen(std::string(108, 'x').c_str(), SOCK_STREAM, 1), -ENAMETOOLONG);
   CHECK_EQ(hostConnect("/nowhere/at/all", SOCK_STREAM), -ENOENT);
 }
 
-TEST("AF_VSOCK: a port is listened on once, where the kernel has it") {
+TEST("host socket: AF_VSOCK: a port is listened on once, where the kernel has it") {
   const int listener = hostListenVsock(0x40000001, SOCK_STREAM, 8);
   if (listener == -EAFNOSUPPORT) return;
   CHECK(listener >= 0);

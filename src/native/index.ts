@@ -178,13 +178,13 @@ interface Addon {
   hostConnect(path: string, type: number): number;
   /** TCP. The address is in figures, never a name. */
   hostListenTcp(address: string, port: number, backlog: number): number;
-  /** These two go on in the background: once the socket is writable, `hostError` has the outcome. */
+  /** These two go on in the background: ask `hostConnected` once the socket is writable. */
   hostConnectTcp(address: string, port: number): number;
   hostConnectVsock(cid: number, port: number, type: number): number;
   /** AF_VSOCK, from any CID. */
   hostListenVsock(port: number, type: number, backlog: number): number;
-  /** What went wrong on a socket since this was last asked: 0 or -errno. */
-  hostError(fd: number): number;
+  /** 0, -EINPROGRESS or another -errno. */
+  hostConnected(fd: number): number;
   hostAccept(fd: number): number;
   hostSend(fd: number, from: Uint8Array, offset: number, bytes: number): number;
   /** The length of a whole message, even if it is cut. Peeking leaves it where it is. */
