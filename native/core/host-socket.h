@@ -21,8 +21,8 @@ int hostConnectVsock(uint32_t cid, uint32_t port, int type);
 // From any CID.
 int hostListenVsock(uint32_t port, int type, int backlog);
 
-// 0 once it is connected, -EINPROGRESS before, -errno when that has failed. Asked when the socket has
-// become writable.
+// 0 once it is connected, -EINPROGRESS before, -errno when that has failed. Asked when the socket
+// has become writable.
 int hostConnected(int fd);
 
 int64_t hostSend(int fd, const void* from, size_t bytes);

@@ -1,7 +1,7 @@
 // Ends of vsock without a device: descriptors are really polled, links come to the test.
 
 import type { GuestRequest, HostConnections, HostLink } from '../../src/devices/vsock/host-end.js';
-import { native, READABLE, WRITABLE, type Watcher } from '../../src/native/index.js';
+import { native, READABLE, type Watcher, WRITABLE } from '../../src/native/index.js';
 
 export interface Opened {
   readonly link: HostLink;

@@ -1,5 +1,6 @@
-// Connections, and requests for some, by their two ports, and ports for those the host opens. Two levels of maps: a pair of
-// 32-bit ports is no number without loss, and a string for each packet is garbage.
+// Connections, and requests for some, by their two ports; and ports for those the host opens. Two
+// levels of maps: a pair of 32-bit ports is no number without loss, and a string for each packet is
+// garbage.
 
 /** Ports we give to the host's side: above those that people listen on, where Firecracker's are. */
 const FIRST_PORT = 2 ** 30;

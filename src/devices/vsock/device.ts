@@ -19,11 +19,11 @@ import {
   VIRTIO_VSOCK_F_SEQPACKET,
   VIRTIO_VSOCK_F_STREAM,
 } from './format.js';
-import { HostListeners } from './host-listeners.js';
 import type { VsockHandlerOptions, VsockMessage } from './handler.js';
+import { HostListeners } from './host-listeners.js';
+import { NameResolver } from './name-resolver.js';
 import type { VsockOptions } from './options.js';
 import { decodeState, encodeState, STATE_BYTES } from './state.js';
-import { NameResolver } from './name-resolver.js';
 import { isAddress } from './tcp-target.js';
 
 /** rx, tx and event; QEMU keeps the last for itself and asks for two. */

@@ -59,7 +59,5 @@ export class HostListeners {
 }
 
 function listen(at: ListenAddress): Listening {
-  return at.kind === 'unix'
-    ? UdsListener.stream(at.path)
-    : AddressListener.tcp(at.host, at.port);
+  return at.kind === 'unix' ? UdsListener.stream(at.path) : AddressListener.tcp(at.host, at.port);
 }

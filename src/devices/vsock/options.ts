@@ -19,7 +19,10 @@ const SOCKET_PATH_BYTES_MAX = 107;
 /** Each has a place of its own in the worker; people have a handful. */
 const ENDS_MAX = 256;
 
-const portSchema = z.int().min(0).max(PORT_ANY - 1);
+const portSchema = z
+  .int()
+  .min(0)
+  .max(PORT_ANY - 1);
 const tcpPortSchema = z.int().min(1).max(65_535);
 const socketPathSchema = z
   .string()
@@ -61,34 +64,36 @@ function distinct(ports: readonly number[]): boolean {
   return new Set(ports).size === ports.length;
 }
 
-export const vsockOptionsSchema = z.strictObject({
-  guestCid: z.int().min(GUEST_CID_MIN).max(GUEST_CID_MAX),
-  udsPath: z
-    .string()
-    .min(1)
-    .refine(
-      (path) => Buffer.byteLength(path) <= PATH_BYTES_MAX,
-      `is longer than ${PATH_BYTES_MAX} bytes, so that no port fits behind it`,
-    )
-    .optional(),
-  forwards: z
-    .array(forwardSchema)
-    .max(ENDS_MAX)
-    .refine((all) => distinct(all.map(({ port }) => port)), 'a port is given twice')
-    .default([]),
-  listens: z.array(listenSchema).max(ENDS_MAX).default([]),
-  /** All other ports lead to the same of this CID, through the host's own AF_VSOCK. */
-  parentCid: z.int().min(1).max(GUEST_CID_MAX).optional(),
-  /** Ports of the host's AF_VSOCK that lead to the same of the guest's. */
-  parentPorts: z
-    .array(portSchema)
-    .max(ENDS_MAX)
-    .refine(distinct, 'a port is given twice')
-    .default([]),
-  bufferBytes: z.int().min(BUFFER_BYTES_MIN).max(BUFFER_BYTES_MAX).default(BUFFER_BYTES_DEFAULT),
-}).refine(
-  ({ udsPath, parentCid }) => udsPath === undefined || parentCid === undefined,
-  { path: ['parentCid'], message: 'and --uds-path want the same ports' },
-);
+export const vsockOptionsSchema = z
+  .strictObject({
+    guestCid: z.int().min(GUEST_CID_MIN).max(GUEST_CID_MAX),
+    udsPath: z
+      .string()
+      .min(1)
+      .refine(
+        (path) => Buffer.byteLength(path) <= PATH_BYTES_MAX,
+        `is longer than ${PATH_BYTES_MAX} bytes, so that no port fits behind it`,
+      )
+      .optional(),
+    forwards: z
+      .array(forwardSchema)
+      .max(ENDS_MAX)
+      .refine((all) => distinct(all.map(({ port }) => port)), 'a port is given twice')
+      .default([]),
+    listens: z.array(listenSchema).max(ENDS_MAX).default([]),
+    /** All other ports lead to the same of this CID, through the host's own AF_VSOCK. */
+    parentCid: z.int().min(1).max(GUEST_CID_MAX).optional(),
+    /** Ports of the host's AF_VSOCK that lead to the same of the guest's. */
+    parentPorts: z
+      .array(portSchema)
+      .max(ENDS_MAX)
+      .refine(distinct, 'a port is given twice')
+      .default([]),
+    bufferBytes: z.int().min(BUFFER_BYTES_MIN).max(BUFFER_BYTES_MAX).default(BUFFER_BYTES_DEFAULT),
+  })
+  .refine(({ udsPath, parentCid }) => udsPath === undefined || parentCid === undefined, {
+    path: ['parentCid'],
+    message: 'and --uds-path want the same ports',
+  });
 
 export type VsockOptions = z.infer<typeof vsockOptionsSchema>;

@@ -3,6 +3,7 @@
 
 import { native } from '../../native/index.js';
 import { dial } from './dial.js';
+import { PORT_ANY } from './format.js';
 import type { Answer, Cancel, GuestRequest, HostConnections, HostTarget } from './host-end.js';
 import { socketType } from './host-socket.js';
 
@@ -16,6 +17,11 @@ export class ParentTarget implements HostTarget {
   }
 
   connect({ type, hostPort }: GuestRequest, answer: Answer): Cancel | undefined {
+    if (hostPort === PORT_ANY) {
+      // VS-041: no socket has it, and not every transport refuses it.
+      answer(undefined);
+      return undefined;
+    }
     const attempt = () => native.hostConnectVsock(this.#cid, hostPort, socketType(type));
     return dial(this.#connections, [attempt], answer);
   }

@@ -1,4 +1,4 @@
-// UNIX sockets that host programs connect to, opened before there is a guest: whoever can't have them learns it at start-up.
+// UNIX sockets that host programs connect to. The file goes with the socket.
 
 import { lstatSync, unlinkSync } from 'node:fs';
 import { native, SystemError } from '../../native/index.js';

@@ -25,7 +25,10 @@ t.test('a program for each connection, of its type', async (t) => {
     const { fd } = connect(target, request) as HostLink;
     writeNow(fd, 'echo');
     let text = '';
-    await until('an echo', () => (text = readNow(fd)) !== '');
+    await until('an echo', () => {
+      text += readNow(fd);
+      return text !== '';
+    });
     t.equal(text, 'echo');
     native.fdClose(fd);
   }

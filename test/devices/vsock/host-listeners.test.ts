@@ -7,8 +7,8 @@ import { openDescriptors, temporaryDirectory } from '../../support/resources.js'
 
 t.test('all of them, or none', async (t) => {
   const directory = temporaryDirectory(t);
-  const before = openDescriptors();
   const tcp = { kind: 'tcp', host: '127.0.0.1', port: await freePort() } as const;
+  const before = openDescriptors();
   const wanted = {
     udsPath: join(directory, 'v'),
     listens: [

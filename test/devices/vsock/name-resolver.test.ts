@@ -1,7 +1,7 @@
 import t from 'tap';
 import { NameResolver, parseAddresses } from '../../../src/devices/vsock/name-resolver.js';
 
-t.test("what getent says, an address once", async (t) => {
+t.test('what getent says, an address once', async (t) => {
   const text = [
     '::1             STREAM localhost',
     '::1             DGRAM  ',
@@ -15,7 +15,10 @@ t.test("what getent says, an address once", async (t) => {
 });
 
 t.test('names are asked for once each, and told when they are new', async (t) => {
-  const answers: Record<string, readonly string[]> = { a: ['1.1.1.1'], b: ['1', '2', '3', '4', '5'] };
+  const answers: Record<string, readonly string[]> = {
+    a: ['1.1.1.1'],
+    b: ['1', '2', '3', '4', '5'],
+  };
   const asked: string[] = [];
   const told: unknown[] = [];
   const resolver = new NameResolver(
