@@ -212,6 +212,8 @@ interface Addon {
   childSignal(pid: number, signal: number): number;
   /** 1 when it has ended and is taken, 0 when it runs. */
   childTake(pid: number): number;
+  /** native/core/frame-filter.h: whether a frame passes a table. */
+  framePasses(table: Uint32Array, frame: Uint8Array, offset: number, bytes: number): boolean;
   /** native/core/tap.h. A descriptor, or -errno. */
   tapOpen(name: string, multiQueue: boolean, headerBytes: number): number;
   tapAdopt(fd: number, headerBytes: number): number;

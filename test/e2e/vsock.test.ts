@@ -2,7 +2,8 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { VIRTIO_F_RING_PACKED } from '../../src/core/protocol/index.js';
 import { VSOCK_RST, VSOCK_RW, VSOCK_SHUTDOWN } from '../../src/testing/index.js';
 import { nextChunk, toEnd, vsockScene } from '../support/vsock-scene.js';
 
@@ -33,9 +34,10 @@ t.test('the host connects to the guest', async (t) => {
   t.equal(await nextChunk(host), '200');
 });
 
-t.test('megabytes both ways', async (t) => {
+async function megabytesBothWays(t: Test, packed: boolean): Promise<void> {
   const scene = await vsockScene(t);
-  const driver = await scene.start(t, { receiveBytes: 65_536 + 44 });
+  const driver = await scene.start(t, { receiveBytes: 65_536 + 44 }, { packed });
+  t.equal((driver.frontend.features & VIRTIO_F_RING_PACKED) !== 0n, packed);
   const bytes = randomBytes(8 << 20);
   const got: Promise<Buffer>[] = [];
   await scene.listen(t, 1, (socket) => {
@@ -50,7 +52,13 @@ t.test('megabytes both ways', async (t) => {
   await nextChunk(host);
   host.write(bytes);
   t.equal(sha(await driver.receive(second, bytes.byteLength)), sha(bytes), 'host to guest');
-});
+}
+
+for (const packed of [false, true]) {
+  t.test(`megabytes both ways, ${packed ? 'packed' : 'split'} rings`, (t) =>
+    megabytesBothWays(t, packed),
+  );
+}
 
 t.test('VS-034 half-close carries the end one way, the other still flows', async (t) => {
   const scene = await vsockScene(t);
