@@ -41,7 +41,7 @@ const hostSchema = z
 const targetSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('unix'), path: socketPathSchema }),
   z.strictObject({ kind: z.literal('tcp'), host: hostSchema, port: tcpPortSchema }),
-  z.strictObject({ kind: z.literal('exec'), command: z.string().regex(/^[^\0]*\S[^\0]*$/) }),
+  z.strictObject({ kind: z.literal('exec'), command: z.string().regex(/^[^\0]*[^\s\0][^\0]*$/) }),
 ]);
 export type ForwardTarget = z.infer<typeof targetSchema>;
 
