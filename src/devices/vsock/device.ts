@@ -22,13 +22,14 @@ import {
 } from './format.js';
 import type { VsockHandlerOptions, VsockMessage } from './handler.js';
 import type { VsockOptions } from './options.js';
+import { BUFFERS_MAX } from './receive-buffers.js';
 import { decodeState, encodeState, STATE_BYTES } from './state.js';
 import { UdsListener } from './uds-listener.js';
 
 /** rx, tx and event; QEMU keeps the last for itself and asks for two. */
 const QUEUES = 3;
 /** Linux's guests take what they are given, up to this. */
-const QUEUE_SIZE = 1024;
+const QUEUE_SIZE = BUFFERS_MAX;
 
 export class VsockDevice implements VirtioDevice {
   readonly name = 'vsock';
