@@ -11,6 +11,7 @@ const files = [
   'native/fuzz',
   'bench/common',
   'bench/blk',
+  'bench/vsock',
 ]
   .filter((place) => existsSync(place))
   .flatMap((place) => readdirSync(place).map((name) => join(place, name)))

@@ -42,7 +42,10 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                              InstanceMethod<&Self::copyOut>("copyOut"),
                              InstanceMethod<&Self::copyIn>("copyIn"),
                              InstanceMethod<&Self::move>("move"),
+                             InstanceMethod<&Self::receiveScattered>("receiveScattered"),
                              InstanceMethod<&Self::setArena>("setArena"),
+                             InstanceMethod<&Self::setCapture>("setCapture"),
+                             InstanceMethod<&Self::capture>("capture"),
                              InstanceMethod<&Self::watch>("watch"),
                              InstanceMethod<&Self::unwatch>("unwatch"),
                              InstanceMethod<&Self::giveUp>("giveUp"),
@@ -239,11 +242,43 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     return number(info, self->moveNow(command));
   }
 
+  // (fd, chains, from, count, bytes, prefix, lengthAt) -> bytes received or -errno.
+  Napi::Value receiveScattered(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    const Bytes chains = arguments.bytes(1);
+    const uint64_t from = arguments.u32(2);
+    const uint32_t count = arguments.u32(3);
+    const Bytes prefix = arguments.bytes(5);
+    if ((from + count) * sizeof(uint32_t) > chains.length || prefix.length > Prefix::kBytesMax) {
+      throw Napi::RangeError::New(info.Env(), "chains or prefix out of bounds");
+    }
+    return number(info, plane(info)->receiveScattered(
+                            arguments.fd(0), reinterpret_cast<uint32_t*>(chains.data) + from, count,
+                            arguments.u32(4),
+                            {prefix.data, static_cast<uint32_t>(prefix.length), arguments.u32(6)}));
+  }
+
   // (bytes): kept alive and pinned as long as the data plane.
   Napi::Value setArena(const Napi::CallbackInfo& info) {
     const Bytes arena = Arguments(info).bytes(0);
     plane(info)->setArena({arena.data, arena.length});
     arena_ = Napi::Persistent(info[0].As<Napi::Object>());
+    return info.Env().Undefined();
+  }
+
+  // (bytes) -> 0 or -errno; kept alive as long as the data plane.
+  Napi::Value setCapture(const Napi::CallbackInfo& info) {
+    const Bytes memory = Arguments(info).bytes(0);
+    captureMemory_ = Napi::Persistent(info[0].As<Napi::Object>());
+    return number(info, plane(info)->setCapture(memory.data, memory.length));
+  }
+
+  // (tag, prefix, prefixOffset, prefixBytes, chain, offset, bytes)
+  Napi::Value capture(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    const Bytes prefix = arguments.range(1);
+    plane(info)->capture(arguments.u32(0), {prefix.data, prefix.length}, arguments.u32(4),
+                         arguments.u32(5), arguments.u32(6));
     return info.Env().Undefined();
   }
 
@@ -280,6 +315,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
   std::unique_ptr<DataPlane> plane_;
   Napi::ObjectReference exchange_;
   Napi::ObjectReference arena_;
+  Napi::ObjectReference captureMemory_;
 };
 
 }  // namespace

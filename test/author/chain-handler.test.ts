@@ -42,6 +42,7 @@ class Rig {
       options: { start: 10 },
       commands: this.#commands,
       move: () => 0,
+      receiveScattered: () => 0,
       callAgain: () => {},
       addFile: () => {},
       copyOut: (_, offset, to, bytes) => {
@@ -51,6 +52,8 @@ class Rig {
       copyIn: (_chain, _offset, _from, bytes) => bytes,
       watch: (...words) => this.watched.push(words as number[]),
       useArena: () => {},
+      useCapture: () => {},
+      capture: () => {},
       unwatch: (token) => this.watched.push([token]),
     });
   }

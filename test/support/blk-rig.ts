@@ -48,8 +48,11 @@ export class BlkRig {
       addFile: () => {},
       watch: () => {},
       move: () => 0,
+      receiveScattered: () => 0,
       callAgain: () => {},
       useArena: () => {},
+      useCapture: () => {},
+      capture: () => {},
       unwatch: () => {},
       copyOut: (chain, offset, to, bytes) => {
         const from = this.#readable.get(chain)?.subarray(offset, offset + bytes) ?? [];

@@ -31,6 +31,9 @@ export interface QueueWorkerOptions {
   readonly callsReported: SharedArrayBuffer;
 }
 
+/** A packed ring's base where it begins: both wrap counters are 1, both positions 0. */
+const PACKED_BEGIN = 0x8000_8000;
+
 /** Errors that mean "no io_uring here" rather than "io_uring is broken". */
 const NO_URING = new Set(['EPERM', 'ENOSYS', 'EACCES', 'EINVAL', 'ENOMEM']);
 
@@ -82,10 +85,15 @@ export class QueueWorker {
       copyIn: (chain, offset, from, bytes) => plane.copyIn(chain, offset, from, 0, bytes),
       move: (code, chain, flags, fd, bytes, offset) =>
         plane.move(code, chain, flags, fd, bytes, offset),
+      receiveScattered: (fd, chains, from, count, bytes, prefix, lengthAt) =>
+        plane.receiveScattered(fd, chains, from, count, bytes, prefix, lengthAt),
       callAgain: () => {
         this.#again = true;
       },
       useArena: (bytes) => plane.setArena(bytes),
+      useCapture: (ring) => void check('capture', plane.setCapture(ring)),
+      capture: (tag, prefix, chain, offset, bytes) =>
+        plane.capture(tag, prefix, 0, prefix.byteLength, chain, offset, bytes),
       watch: (fd, token, writable = false) => {
         check('watch', plane.watch(fd, token, writable));
         this.#watched.add(token);
@@ -339,7 +347,8 @@ export class QueueWorker {
     if (result === 0) {
       this.#queues.add(start.queue);
       const resumed = this.#endedAt.get(start.queue) === start.availBase;
-      const where = start.availBase === 0 ? 'fresh' : resumed ? 'resumed' : 'elsewhere';
+      const begin = start.availBase === 0 || (start.packed && start.availBase === PACKED_BEGIN);
+      const where = begin ? 'fresh' : resumed ? 'resumed' : 'elsewhere';
       this.#guard(() => this.#handler.started?.(start.queue, where));
       this.#plane.setInband(start.queue, start.inbandKicks, start.inbandCalls);
       this.#plane.enableVring(start.queue, start.enabled);
