@@ -79,6 +79,16 @@ export interface DataPlane {
     bytes: number,
     offset: number,
   ): number;
+  /** One receive into `count` chains: bytes received or -errno. */
+  receiveScattered(
+    fd: number,
+    chains: Uint32Array,
+    from: number,
+    count: number,
+    bytes: number,
+    prefix: Uint8Array,
+    lengthAt: number,
+  ): number;
   /** For commands with FLAG_ARENA. */
   setArena(bytes: Uint8Array): void;
   /** native/core/frame-capture.h: where frames that are shown go. */
@@ -216,6 +226,18 @@ interface Addon {
   childTake(pid: number): number;
   /** native/core/frame-filter.h: whether a frame passes a table. */
   framePasses(table: Uint32Array, frame: Uint8Array, offset: number, bytes: number): boolean;
+  /** native/core/segmenter.h: cuts a frame as its header asks, and writes each segment behind its
+   *  length, four bytes big-endian. Bytes written, or needed if there is less room; 0: header and
+   *  frame do not belong together. */
+  frameSegment(
+    header: Uint32Array,
+    frame: Uint8Array,
+    offset: number,
+    bytes: number,
+    to: Uint8Array,
+    toOffset: number,
+    room: number,
+  ): number;
   /** native/core/tap.h. A descriptor, or -errno. */
   tapOpen(name: string, multiQueue: boolean, headerBytes: number): number;
   tapAdopt(fd: number, headerBytes: number): number;

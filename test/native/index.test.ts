@@ -130,6 +130,7 @@ const FUNCTIONS: Signatures = {
   childSignal: ['u32', 'u32'],
   childTake: ['u32'],
   framePasses: ['bytes', 'bytes', 'u32', 'u32'],
+  frameSegment: ['bytes', 'bytes', 'u32', 'u32', 'bytes', 'u32', 'u32'],
   tapOpen: ['text', 'flag', 'u32'],
   tapAdopt: ['fd', 'u32'],
   tapSetOffload: ['fd', 'u32'],
@@ -166,6 +167,7 @@ const METHODS: Signatures = {
   setCapture: ['bytes'],
   capture: ['u32', 'bytes', 'u32', 'u32', 'u32', 'u32', 'u32'],
   move: [], // as turn(): on the data path, what is no number counts as zero
+  receiveScattered: ['fd', 'bytes', 'u32', 'u32', 'u32', 'bytes', 'u32'],
   watch: ['fd', 'u32', 'flag'],
   unwatch: ['u32'],
   giveUp: ['queue'],
