@@ -6,6 +6,7 @@ import type { DataHalf, VirtioDevice } from '../core/device.js';
 import {
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
 } from '../core/protocol/index.js';
 import { chainHandlerFactory } from './chain-handler.js';
@@ -20,7 +21,9 @@ const QUEUES_MAX = 256;
 const RING_SIZE_MAX = 32768;
 /** VIRTIO 1.3 §2.2: bits 24 to 49 belong to the queue and the transport. */
 const RESERVED_FEATURES = ((1n << 50n) - 1n) & ~((1n << 24n) - 1n);
-const RING_FEATURES = VIRTIO_F_VERSION_1 | VIRTIO_F_RING_INDIRECT_DESC | VIRTIO_F_RING_EVENT_IDX;
+/** What the framework does for every device. */
+const RING_FEATURES =
+  VIRTIO_F_VERSION_1 | VIRTIO_F_RING_INDIRECT_DESC | VIRTIO_F_RING_EVENT_IDX | VIRTIO_F_RING_PACKED;
 
 /**
  * Makes a device of a definition. The module that calls it exports the result:

@@ -5,7 +5,6 @@ import {
   hasFeature,
   PROTOCOL_FEATURES,
   VHOST_USER_F_PROTOCOL_FEATURES,
-  VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
 } from '../core/protocol/index.js';
 
@@ -70,9 +69,6 @@ function featureFaults(device: VirtioDevice): string[] {
   }
   if (hasFeature(features, VHOST_USER_F_PROTOCOL_FEATURES)) {
     faults.push('features() has VHOST_USER_F_PROTOCOL_FEATURES, which the framework adds');
-  }
-  if (hasFeature(features, VIRTIO_F_RING_PACKED)) {
-    faults.push('features() has VIRTIO_F_RING_PACKED, which is not served');
   }
   const unknown = device.protocolFeatures() & ~KNOWN_PROTOCOL_FEATURES;
   if (unknown !== 0n) {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DefinedDevice } from '../author/definition.js';
 import { Daemon, type Log, listenOnPath, type VirtioDevice } from '../core/index.js';
+import { hasFeature, VIRTIO_F_RING_PACKED } from '../core/protocol/index.js';
 import { ChainDriver } from './chain-driver.js';
 import { contractFaults } from './device-contract.js';
 import { TestFrontend } from './test-frontend.js';
@@ -17,12 +18,14 @@ export interface TestDeviceOptions<Input> {
   /** The device's own. */
   readonly options?: Input;
   readonly workers?: number;
+  /** `use` drives packed rings; default split ones. */
+  readonly packed?: boolean;
 }
 
 /**
  * Serves the device, lets `use` drive it, and holds it against the contract of the trait: its
  * answers, a session from negotiation to the end, memory that changes under running rings, rings
- * that drain, and a second session. A sentence for each fault; none when all is well. What `use`
+ * that drain, and a second session on rings of the other format. A sentence for each fault; none when all is well. What `use`
  * throws is thrown.
  *
  *     t.same(await testDevice(entropy, async (driver) => {
@@ -33,7 +36,7 @@ export interface TestDeviceOptions<Input> {
 export async function testDevice<Input>(
   device: DefinedDevice<Input> | VirtioDevice,
   use: (driver: ChainDriver) => Promise<void> = async () => {},
-  { options, workers = 1 }: TestDeviceOptions<Input> = {},
+  { options, workers = 1, packed = false }: TestDeviceOptions<Input> = {},
 ): Promise<string[]> {
   const served = 'create' in device ? device.create(options) : device;
   const faults = contractFaults(served);
@@ -55,8 +58,8 @@ export async function testDevice<Input>(
   // Told by the log already; a daemon that ends early refuses the front-end.
   ended.catch(() => {});
   try {
-    await session(served, socket, faults, use);
-    await session(served, socket, faults, async () => {});
+    await session(served, { socket, packed, faults }, use);
+    await session(served, { socket, packed: !packed, faults }, async () => {});
   } finally {
     daemon.stop();
     await ended.catch(() => {});
@@ -66,14 +69,21 @@ export async function testDevice<Input>(
   return faults;
 }
 
+interface SessionOptions {
+  readonly socket: string;
+  /** Where the device offers it. */
+  readonly packed: boolean;
+  readonly faults: string[];
+}
+
 async function session(
   device: VirtioDevice,
-  socket: string,
-  faults: string[],
+  { socket, packed, faults }: SessionOptions,
   use: (driver: ChainDriver) => Promise<void>,
 ): Promise<void> {
   const frontend = new TestFrontend({
     socket,
+    packed: packed && hasFeature(device.features(), VIRTIO_F_RING_PACKED),
     queues: device.numQueues(),
     queueSize: Math.min(RING_SIZE, device.maxQueueSize()),
   });
@@ -100,7 +110,9 @@ async function answerFaults(
   { frontend, features }: TestFrontend,
   faults: string[],
 ): Promise<void> {
-  if ((features & device.features()) !== device.features()) {
+  // The front-end takes packed rings only when it is to use them.
+  const offered = device.features() & ~VIRTIO_F_RING_PACKED;
+  if ((features & offered) !== offered) {
     faults.push('GET_FEATURES does not answer features()');
   }
   if ((await frontend.getQueueNum()) !== BigInt(device.queueNumAnswer?.() ?? device.numQueues())) {

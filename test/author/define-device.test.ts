@@ -5,7 +5,7 @@ import { contractFaults } from '../../src/testing/index.js';
 
 const module = import.meta.url;
 const base = { module, name: 'test', virtioId: 42, queues: 1, process: () => {} };
-const RING = (1n << 32n) | (1n << 29n) | (1n << 28n);
+const RING = (1n << 34n) | (1n << 32n) | (1n << 29n) | (1n << 28n);
 
 t.test('a device of the least there is', async (t) => {
   const device = defineDevice(base).create();

@@ -21,7 +21,6 @@ t.test('each rule can be broken', async (t) => {
     [{ queuesPerThread: (n) => new Array(n).fill(1n) }, /two workers/],
     [{ features: () => 0n }, /VERSION_1/],
     [{ features: () => (1n << 32n) | (1n << 30n) }, /framework/],
-    [{ features: () => (1n << 32n) | (1n << 34n) }, /PACKED/],
     [{ protocolFeatures: () => 1n << 40n }, /unknown bits 0x10000000000/],
     [{ getConfig: () => new Uint8Array(300) }, /300 bytes/],
     [{ getConfig: () => new Uint8Array(4) }, /differs/],

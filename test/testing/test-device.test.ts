@@ -1,5 +1,6 @@
 import t from 'tap';
-import { testDevice } from '../../src/testing/index.js';
+import { hasFeature, VIRTIO_F_RING_PACKED } from '../../src/core/protocol/index.js';
+import { type ChainDriver, testDevice } from '../../src/testing/index.js';
 import { broken, keeper, unopenable } from '../fixtures/defined-devices.js';
 import { openDescriptors } from '../support/resources.js';
 import { RecordingDevice } from '../support/session-rig.js';
@@ -11,6 +12,17 @@ t.test('a good device has no faults, and nothing of the run is left', async (t) 
   t.same(await testDevice(unopenable, undefined, { options: { fine: true } }), []);
   t.equal(openDescriptors(), before);
 });
+
+for (const packed of [false, true]) {
+  t.test(`the device does not see which rings it is on (packed: ${packed})`, async (t) => {
+    const use = async (driver: ChainDriver) => {
+      t.equal(hasFeature(driver.frontend.features, VIRTIO_F_RING_PACKED), packed);
+      const { usedBytes } = await driver.send(0, new Uint8Array(16), 64);
+      t.equal(usedBytes, 16);
+    };
+    t.same(await testDevice(keeper, use, { packed }), []);
+  });
+}
 
 t.test('a device that throws is told of', async (t) => {
   const faults = await testDevice(broken, async (driver) => {
