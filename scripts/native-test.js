@@ -1,91 +1,64 @@
-// Builds native/core with native/test, without Node's headers, once plain and once under
-// AddressSanitizer and UndefinedBehaviorSanitizer, and runs both.
-//   node scripts/native-test.js [--plain | --asan] [--only TEXT]
+// Builds native/core and native/test, without Node's headers, and runs the tests: once with the core
+// as it is, once with the core under AddressSanitizer and UndefinedBehaviorSanitizer.
+//   node scripts/native-test.js [--plain] [--asan] [--tsan] [--only TEXT] [--jobs N]
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { buildObjects, environmentFlags, link, root, sourcesIn } from './native-build.js';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const compiler = process.env.CXX ?? 'g++';
 // Optimised a little: the data plane's races show up only when the code is quick.
-const compileFlags = ['-std=c++20', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-pthread'];
-// A hang is a failure too; the whole run takes a few seconds.
-const runTimeoutMs = 120_000;
+const commonFlags = [
+  ...['-std=c++20', '-O1', '-g1', '-Wall', '-Wextra', '-Werror', '-pthread', '-Inative/core'],
+  ...environmentFlags('CXXFLAGS'),
+];
+// A hang is a failure too; the whole run takes a few seconds, under ThreadSanitizer a minute.
+const runTimeoutMs = 180_000;
 
+/**
+ * `flags` are the core's. The tests, half of all the code, are compiled once for every variant that
+ * can do without their instrumentation: what they hand to the core lies in mappings and on the heap,
+ * where an instrumented core finds its own faults.
+ */
 const variants = [
-  { name: 'plain', flags: [] },
+  { name: 'plain', flags: [], byDefault: true },
   {
     name: 'asan',
     flags: ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
+    byDefault: true,
+  },
+  {
+    name: 'tsan',
+    // It must see both sides of each race, and each lock and atomic.
+    flags: ['-fsanitize=thread'],
+    instrumentTests: true,
+    byDefault: false,
   },
 ];
 
-const environmentFlags = (name) => (process.env[name] ?? '').split(' ').filter(Boolean);
-
-function run(command, args) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
-  if (error) throw error;
-  if (status !== 0) throw new Error(`${command} failed`);
-}
-
-const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : Number.POSITIVE_INFINITY);
-
-/** The files an object was made from, as the compiler wrote them down for make. */
-function dependencies(file) {
-  if (!existsSync(file)) return [];
-  const text = readFileSync(file, 'utf8').replace(/\\\n/g, ' ');
-  return text
-    .slice(text.indexOf(':') + 1)
-    .split(/\s+/)
-    .filter(Boolean);
-}
-
-function isFresh(object, dependencyFile) {
-  const files = dependencies(dependencyFile);
-  if (!existsSync(object) || files.length === 0) return false;
-  const made = statSync(object).mtimeMs;
-  return files.every((file) => modified(join(root, file)) <= made);
-}
-
-function sources() {
-  return ['native/core', 'native/test'].flatMap((directory) =>
-    readdirSync(join(root, directory))
-      .filter((name) => name.endsWith('.cc'))
-      .sort()
-      .map((name) => join(directory, name)),
-  );
-}
-
-function build({ name, flags }) {
-  const output = join('.cache/native-test', name);
-  mkdirSync(join(root, output), { recursive: true });
-  const all = [...compileFlags, ...flags, '-Inative/core', ...environmentFlags('CXXFLAGS')];
-  let changed = false;
-  const objects = sources().map((source) => {
-    const object = join(output, source.replaceAll('/', '-').replace(/\.cc$/, '.o'));
-    const dependencyFile = `${object}.d`;
-    if (!isFresh(join(root, object), join(root, dependencyFile))) {
-      run(compiler, [...all, '-MMD', '-MF', dependencyFile, '-c', source, '-o', object]);
-      changed = true;
-    }
-    return object;
-  });
-  const program = join(output, 'native-test');
-  const linked = objects.every(
-    (object) => modified(join(root, object)) <= modified(join(root, program)),
-  );
-  if (changed || !existsSync(join(root, program)) || !linked) {
-    const libraries = [...environmentFlags('LDFLAGS'), '-l:liburing.a', '-lpthread'];
-    run(compiler, [...all, ...objects, '-o', program, ...libraries]);
-  }
+async function build({ name, flags, instrumentTests = false }, jobs) {
+  const objectsOf = (source, directory, extra) =>
+    buildObjects({
+      compiler,
+      flags: [...commonFlags, ...extra],
+      directory: join('.cache/native-test', directory),
+      sources: sourcesIn(source),
+      jobs,
+    });
+  const core = await objectsOf('native/core', `core-${name}`, flags);
+  const tests = instrumentTests
+    ? await objectsOf('native/test', `test-${name}`, flags)
+    : await objectsOf('native/test', 'test', []);
+  const program = join('.cache/native-test', name);
+  // The core first: of an inline function in both the linker takes the first, instrumented one.
+  const objects = [...core, ...tests];
+  await link({ compiler, flags: [...commonFlags, ...flags], objects, program });
   return join(root, program);
 }
 
 /** Runs one variant; true when every test passed. */
-function test(variant, only) {
-  const program = build(variant);
+function test(name, program, only) {
   const started = Date.now();
   const { status, signal, stdout, error } = spawnSync(program, only === undefined ? [] : [only], {
     cwd: root,
@@ -99,22 +72,26 @@ function test(variant, only) {
   const lines = stdout.trimEnd().split('\n');
   const shown = ok && only === undefined ? lines.filter((line) => !line.startsWith('ok')) : lines;
   const how = signal === null ? `status ${status}` : signal;
-  console.log([`# native-test ${variant.name}`, ...shown].join('\n'));
-  console.log(`# ${variant.name}: ${how}, ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  console.log([`# native-test ${name}`, ...shown].join('\n'));
+  console.log(`# ${name}: ${how}, ${((Date.now() - started) / 1000).toFixed(1)} s`);
   return ok;
 }
 
 const { values } = parseArgs({
   options: {
-    plain: { type: 'boolean', default: false },
-    asan: { type: 'boolean', default: false },
+    ...Object.fromEntries(variants.map(({ name }) => [name, { type: 'boolean' }])),
     only: { type: 'string' },
+    jobs: { type: 'string', default: String(availableParallelism()) },
   },
 });
-const both = values.plain === values.asan;
-const wanted = variants.filter(({ name }) => both || values[name]);
+const asked = variants.filter(({ name }) => values[name]);
+const wanted = asked.length > 0 ? asked : variants.filter(({ byDefault }) => byDefault);
 try {
-  const results = wanted.map((variant) => test(variant, values.only));
+  const results = [];
+  for (const variant of wanted) {
+    const program = await build(variant, Number(values.jobs));
+    results.push(test(variant.name, program, values.only));
+  }
   process.exitCode = results.every(Boolean) ? 0 : 1;
 } catch (error) {
   console.error(`native-test: ${error.message}`);

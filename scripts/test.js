@@ -92,7 +92,14 @@ function start(command, args) {
   });
 }
 
-const cppFiles = ['native/core', 'native/binding', 'native/test', 'bench/blk']
+const cppFiles = [
+  'native/core',
+  'native/binding',
+  'native/test',
+  'bench/common',
+  'bench/blk',
+  'bench/vsock',
+]
   .filter((place) => existsSync(place))
   .flatMap((place) => readdirSync(place).map((name) => join(place, name)))
   .filter((name) => /\.(h|cc)$/.test(name));
@@ -105,7 +112,7 @@ const LANES = [
     ['unit', tap(testFiles(false), 2)],
   ],
   [
-    ['native', () => start(process.execPath, ['scripts/native-test.js'])],
+    ['native', () => start(process.execPath, ['scripts/native-test.js', '--jobs', '1'])],
     ['guest', tap(testFiles(true), 1)],
   ],
 ];

@@ -1,7 +1,7 @@
+import { cpuMs } from '../common/processes.js';
 import { type BenchCase, type DaemonSetting, groupBySetting } from './cases.js';
 import { dropFromPageCache, flushImage, imageIsIntact } from './image.js';
 import { type LoadSettings, runLoad } from './load-generator.js';
-import { cpuMs } from './processes.js';
 import { type CaseRow, caseRow, formatProgress, type Sample } from './report.js';
 import {
   type DaemonEnvironment,

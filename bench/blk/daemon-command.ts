@@ -1,14 +1,10 @@
+import type { CommandLine } from '../common/processes.js';
 import type { DaemonSetting } from './cases.js';
 
 /** `vhost-ts` of this checkout, another checkout's bin file, or the baseline. */
 export type DaemonKind =
   | { readonly program: 'vhost-ts'; readonly binPath: string }
   | { readonly program: 'qemu-storage-daemon'; readonly rawLayer: boolean };
-
-export interface CommandLine {
-  readonly command: string;
-  readonly args: readonly string[];
-}
 
 const QEMU = 'qemu-storage-daemon';
 
@@ -72,9 +68,4 @@ export function daemonCommand(
   return kind.program === 'vhost-ts'
     ? vhostTs(kind.binPath, setting, place)
     : qemuStorageDaemon(kind.rawLayer, setting, place);
-}
-
-export function pinned(line: CommandLine, cpu: number | undefined): CommandLine {
-  if (cpu === undefined) return line;
-  return { command: 'taskset', args: ['-c', String(cpu), line.command, ...line.args] };
 }

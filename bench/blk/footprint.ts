@@ -1,11 +1,10 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pinned, residentBytes, start } from '../common/processes.js';
+import { median } from '../common/statistics.js';
 import type { BenchCase, DaemonSetting } from './cases.js';
-import { pinned } from './daemon-command.js';
 import { type LoadSettings, runLoad } from './load-generator.js';
-import { residentBytes, start } from './processes.js';
 import { type DaemonEnvironment, type Side, startDaemon, stopDaemon } from './side.js';
-import { median } from './statistics.js';
 
 /** What a daemon costs when nobody uses it. */
 export interface Footprint {

@@ -1,7 +1,6 @@
 // A vhost-user-blk front-end that makes load and measures it. One thread, all queues; see
 // bench/README.md for how to read what it prints.
 
-#include <sched.h>
 #include <time.h>
 
 #include <algorithm>
@@ -12,18 +11,27 @@
 #include <string>
 #include <vector>
 
-#include "clock.h"
+#include "../common/clock.h"
+#include "../common/pin.h"
+#include "../common/process-cpu.h"
+#include "../common/session.h"
+#include "../common/vrings.h"
 #include "options.h"
-#include "process-cpu.h"
 #include "request-queue.h"
-#include "session.h"
 #include "workload.h"
 
 namespace bench {
 namespace {
 
 constexpr uint32_t kWritebackOffset = 32;  // virtio_blk_config.writeback
+constexpr uint32_t kConfigBytes = 60;      // up to write_zeroes_may_unmap
 constexpr useconds_t kIdleSettleUs = 500'000;
+
+namespace disk_feature {
+constexpr uint64_t kSegMax = 1ull << 2, kReadOnly = 1ull << 5, kBlkSize = 1ull << 6;
+constexpr uint64_t kFlush = 1ull << 9, kTopology = 1ull << 10, kConfigWce = 1ull << 11;
+constexpr uint64_t kMq = 1ull << 12, kDiscard = 1ull << 13, kWriteZeroes = 1ull << 14;
+}  // namespace disk_feature
 
 using Queues = std::vector<std::unique_ptr<RequestQueue>>;
 
@@ -39,6 +47,7 @@ struct Measured {
 
 uint64_t Negotiate(Session& session, const Options& options) {
   using namespace feature;
+  using namespace disk_feature;
   uint64_t wanted = kSegMax | kReadOnly | kBlkSize | kFlush | kTopology | kConfigWce | kMq |
                     kDiscard | kWriteZeroes;
   if (options.indirect) wanted |= kIndirectDesc;
@@ -52,7 +61,7 @@ uint64_t Negotiate(Session& session, const Options& options) {
 }
 
 uint64_t UsableBytes(Session& session, const Options& options) {
-  const ConfigMessage config = session.ReadConfig();
+  const ConfigMessage config = session.ReadConfig(kConfigBytes);
   uint64_t capacity_sectors;
   std::memcpy(&capacity_sectors, config.bytes, sizeof(capacity_sectors));
   const uint64_t capacity_bytes = capacity_sectors * 512;
@@ -72,31 +81,13 @@ Queues MakeQueues(const Options& options, GuestMemory& memory, uint64_t usable_b
   return queues;
 }
 
-void StartRings(Session& session, const Options& options, const GuestMemory& memory,
-                Queues& queues) {
-  for (uint32_t index = 0; index < queues.size(); ++index) {
-    const DriverRing& ring = queues[index]->ring();
-    session.SetVring(Request::kSetVringNum, index, options.ring_entries);
-    session.SetVring(Request::kSetVringBase, index, kFirstIndex);
-    session.SetVringAddress({index, 0, memory.UserAddress(ring.descriptors()),
-                             memory.UserAddress(ring.used()), memory.UserAddress(ring.available()),
-                             0});
-    session.SetVringFd(Request::kSetVringKick, index, ring.kick_fd());
-    session.SetVringFd(Request::kSetVringCall, index, ring.call_fd());
-  }
-  for (uint32_t index = 0; index < queues.size(); ++index)
-    session.SetVring(Request::kSetVringEnable, index, 1);
-  session.Barrier();
-}
-
 void StopRings(Session& session, Queues& queues) {
-  for (uint32_t index = 0; index < queues.size(); ++index)
-    session.SetVring(Request::kSetVringEnable, index, 0);
+  const std::vector<uint32_t> bases = StopVrings(session, static_cast<uint32_t>(queues.size()));
   for (uint32_t index = 0; index < queues.size(); ++index) {
-    const uint32_t base = session.StopVring(index);
-    if (base != queues[index]->ring().next_available())
-      throw std::runtime_error("GET_VRING_BASE says " + std::to_string(base) + ", not " +
-                               std::to_string(queues[index]->ring().next_available()));
+    const uint32_t expected = queues[index]->ring().next_available();
+    if (bases[index] != expected)
+      throw std::runtime_error("GET_VRING_BASE says " + std::to_string(bases[index]) + ", not " +
+                               std::to_string(expected));
   }
 }
 
@@ -169,13 +160,6 @@ void Print(const Options& options, const Measured& measured, const LatencyHistog
               static_cast<unsigned long long>(features));
 }
 
-void PinTo(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof(set), &set) != 0) throw std::runtime_error("--pin failed");
-}
-
 void Main(int argc, char** argv) {
   const Options options = ParseOptions(argc, argv);
   if (options.pin_cpu >= 0) PinTo(options.pin_cpu);
@@ -185,7 +169,9 @@ void Main(int argc, char** argv) {
   GuestMemory memory(options.queues * RequestQueue::MemoryBytes(options));
   Queues queues = MakeQueues(options, memory, usable_bytes);
   session.ShareMemory(memory);
-  StartRings(session, options, memory, queues);
+  Vrings rings;
+  for (auto& queue : queues) rings.push_back(&queue->ring());
+  StartVrings(session, memory, rings);
   auto workload = std::make_unique<Workload>(options, queues);
   const Measured measured = Run(*workload, options);
   StopRings(session, queues);

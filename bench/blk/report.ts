@@ -1,6 +1,6 @@
+import { type Comparison, compare } from '../common/statistics.js';
 import type { Metric, Target } from './cases.js';
 import { METRICS } from './cases.js';
-import { type Comparison, compare } from './statistics.js';
 
 /** One run of the load generator, as it prints it. */
 export type Sample = Readonly<Record<Metric, number>> & Readonly<Record<string, number | string>>;

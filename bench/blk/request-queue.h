@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "clock.h"
-#include "driver-ring.h"
-#include "latency-histogram.h"
+#include "../common/clock.h"
+#include "../common/driver-ring.h"
+#include "../common/latency-histogram.h"
 #include "options.h"
 
 namespace bench {

@@ -2,14 +2,15 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildLoadProgram } from '../common/load-program.js';
+import { keepAwake, stop } from '../common/processes.js';
 import { allCases } from './cases.js';
 import { compareSides } from './comparison.js';
 import { parseDaemonKind } from './daemon-command.js';
 import { type Footprint, formatFootprint, measureIdle, measureStartup } from './footprint.js';
 import { prepareDirectory, prepareImage } from './image.js';
-import { buildLoadGenerator, type LoadSettings } from './load-generator.js';
+import type { LoadSettings } from './load-generator.js';
 import { type ParsedOptions, parseOptions, USAGE } from './options.js';
-import { start, stop } from './processes.js';
 import { formatTable } from './report.js';
 import type { DaemonEnvironment, Side } from './side.js';
 
@@ -32,16 +33,10 @@ function makeSides(options: ParsedOptions, directory: string): [Side, Side] {
   return [side('a', options.a), side('b', options.b)];
 }
 
-/** A halted virtual CPU waits for its host to wake it; a SCHED_IDLE loop keeps it from halting. */
-function keepAwake(cpu: number) {
-  const loop = ['-i', '0', 'sh', '-c', 'while :; do :; done'];
-  return start({ command: 'taskset', args: ['-c', String(cpu), 'chrt', ...loop] });
-}
-
 async function measure(options: ParsedOptions, directory: string, socketDirectory: string) {
   const sides = makeSides(options, directory);
-  const binary = join(ROOT, '.cache', 'bench', 'load-generator');
-  buildLoadGenerator(join(ROOT, 'bench', 'blk'), binary);
+  const binary = join(ROOT, '.cache', 'bench', 'blk-load-generator');
+  buildLoadProgram(join(ROOT, 'bench'), 'blk', binary);
   for (const { imagePath } of sides) {
     if (prepareImage(imagePath)) print(`# wrote a new image: ${imagePath}`);
   }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
+import { type Child, pinned, start, stop, untilListening } from '../common/processes.js';
 import type { DaemonSetting } from './cases.js';
-import { type DaemonKind, daemonCommand, pinned } from './daemon-command.js';
-import { type Child, start, stop, untilListening } from './processes.js';
+import { type DaemonKind, daemonCommand } from './daemon-command.js';
 
 /** A or B: one kind of daemon with its own image. */
 export interface Side {

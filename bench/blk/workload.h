@@ -11,7 +11,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "clock.h"
+#include "../common/clock.h"
 #include "request-queue.h"
 
 namespace bench {

@@ -30,17 +30,40 @@ OperationRunner::~OperationRunner() {
 
 int OperationRunner::addFile(uint32_t index, int fd, uint32_t directAlign) {
   if (index >= IoEngine::kFilesMax) return -EINVAL;
-  files_[index] = {fd, directAlign};
+  files_[index] = {fd, directAlign, directAlign == 0 ? PageCacheView::open(fd) : nullptr};
   return engine_->addFile(index, fd);
 }
 
 void OperationRunner::start(const CommandRecord& command, const DescriptorChain* chain) {
   Operation* op = take(command);
-  if (fill(op, command, chain)) {
-    beginAttempt(op);
-  } else {
+  if (!fill(op, command, chain)) {
     end(op, -EINVAL);
+  } else if (readCached(*op)) {
+    end(op, 0);
+  } else {
+    unlearnCached(*op);
+    beginAttempt(op);
   }
+}
+
+bool OperationRunner::readCached(const Operation& op) {
+  PageCacheView* cached = files_[op.file].cached.get();
+  return op.code == OperationCode::kRead && cached != nullptr &&
+         cached->read(op.offset, op.segments, op.remaining);
+}
+
+void OperationRunner::unlearnCached(const Operation& op) {
+  PageCacheView* cached = files_[op.file].cached.get();
+  if (op.code != OperationCode::kAllocate || cached == nullptr) return;
+  cached->unlearn(op.offset, op.remaining);
+}
+
+// What the kernel has just moved is in the page cache.
+void OperationRunner::learnCached(const Operation& op) {
+  PageCacheView* cached = files_[op.file].cached.get();
+  const bool moves = op.code == OperationCode::kRead || op.code == OperationCode::kWrite;
+  if (cached == nullptr || !moves || op.attemptResult <= 0) return;
+  cached->learn(op.offset, static_cast<uint64_t>(op.attemptResult));
 }
 
 void OperationRunner::end(Operation* op, int result) {
@@ -169,6 +192,7 @@ Operation* OperationRunner::reap(int* result) {
   }
   for (Operation* op = engine_->reap(); op != nullptr; op = engine_->reap()) {
     const bool bounced = op->bounce != nullptr;
+    learnCached(*op);
     const Progress progress = finishAttempt(op, &bounces_, result);
     if (progress == Progress::kAgain) {
       beginAttempt(op);

@@ -12,6 +12,7 @@
 #include "exchange.h"
 #include "io-engine.h"
 #include "operation.h"
+#include "page-cache-view.h"
 #include "transfer.h"
 
 namespace vhost {
@@ -56,11 +57,15 @@ class OperationRunner {
   struct HostFile {
     int fd = -1;
     uint32_t directAlign = 0;
+    std::unique_ptr<PageCacheView> cached;  // nullptr: every read asks the kernel
   };
 
   bool makesSense(const CommandRecord& command) const;
   Operation* take(const CommandRecord& command);
   bool fill(Operation* op, const CommandRecord& command, const DescriptorChain* chain) const;
+  bool readCached(const Operation& op);
+  void learnCached(const Operation& op);
+  void unlearnCached(const Operation& op);
   void beginAttempt(Operation* op);
   void end(Operation* op, int result);
   int64_t move(const CommandRecord& command, const DescriptorChain* chain,

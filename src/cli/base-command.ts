@@ -51,6 +51,14 @@ export function checkSocketFlags(flags: {
   }
 }
 
+/** QEMU needs a path to connect to. */
+export function socketForQemu({ socket }: { readonly socket?: string | undefined }): string {
+  if (socket === undefined) {
+    throw new UserError('usage', '--print-qemu-args needs --socket PATH');
+  }
+  return socket;
+}
+
 export const WORKER_FLAGS = {
   workers: Flags.integer({
     default: 1,

@@ -1,19 +1,13 @@
 // From the flags of `vhost-ts blk` to a served disk. Loaded only when there is something to serve.
 
-import type { z } from 'zod';
 import { BlkDevice } from '../devices/blk/device.js';
 import { ImageError } from '../devices/blk/image.js';
 import { type BlkOptions, blkOptionsSchema, parseSize } from '../devices/blk/options.js';
 import { type ExitReason, UserError } from './exit-codes.js';
-import type { LogFormat, LogLevel } from './log-choices.js';
-import { createLogger } from './logger.js';
-import { serve } from './serve.js';
+import { flagIssues, given } from './option-issues.js';
+import { loggerOf, type ServeFlags, serve } from './serve.js';
 
-export interface BlkFlags {
-  readonly socket?: string | undefined;
-  readonly fd?: number | undefined;
-  readonly client: boolean;
-  readonly once: boolean;
+export interface BlkFlags extends ServeFlags {
   readonly image: string;
   readonly create?: string | undefined;
   readonly 'read-only': boolean;
@@ -26,10 +20,6 @@ export interface BlkFlags {
   readonly iommu: boolean;
   readonly postcopy: boolean;
   readonly workers: number;
-  readonly aio: 'io_uring' | 'threads';
-  readonly 'poll-us': number;
-  readonly 'log-level': LogLevel;
-  readonly 'log-format': LogFormat;
 }
 
 const EXIT_REASONS: Readonly<Record<ImageError['reason'], ExitReason>> = {
@@ -48,23 +38,13 @@ const ADVICE: Readonly<Record<ImageError['reason'], string>> = {
 };
 
 export async function runBlk(flags: BlkFlags): Promise<void> {
-  const log = createLogger({
-    name: 'blk',
-    level: flags['log-level'],
-    format: flags['log-format'],
-  });
+  const log = loggerOf('blk', flags);
   const device = openDevice(parseOptions(flags));
   try {
-    await serve({
-      device,
+    const workers = Math.min(flags.workers, flags['num-queues']);
+    await serve(flags, {
+      served: [{ device, socket: flags.socket, fd: flags.fd, workers }],
       log,
-      socket: flags.socket,
-      fd: flags.fd,
-      client: flags.client,
-      once: flags.once,
-      workers: Math.min(flags.workers, flags['num-queues']),
-      aio: flags.aio,
-      pollUs: flags['poll-us'],
       onReload: () => {
         const grown = device.refresh();
         log.info({ capacityBytes: device.capacityBytes, grown }, 'image measured again');
@@ -80,7 +60,7 @@ function parseOptions(flags: BlkFlags): BlkOptions {
   if (flags.create !== undefined && create === undefined) {
     throw new UserError('usage', `--create ${flags.create}: not a size like 512, 64K or 10G`);
   }
-  const parsed = blkOptionsSchema.safeParse({
+  const options = given({
     image: flags.image,
     readOnly: flags['read-only'],
     numQueues: flags['num-queues'],
@@ -90,24 +70,14 @@ function parseOptions(flags: BlkFlags): BlkOptions {
     imageLock: flags['image-lock'],
     iommu: flags.iommu,
     postcopy: flags.postcopy,
-    ...(create === undefined ? {} : { create }),
-    ...(flags['block-size'] === undefined ? {} : { blockSize: flags['block-size'] }),
+    create,
+    blockSize: flags['block-size'],
   });
+  const parsed = blkOptionsSchema.safeParse(options);
   if (!parsed.success) {
-    throw new UserError('usage', describe(parsed.error));
+    throw new UserError('usage', flagIssues(parsed.error));
   }
   return parsed.data;
-}
-
-/** `--num-queues: Too big: expected number to be <=128` */
-function describe(error: z.ZodError): string {
-  return error.issues
-    .map((issue) => `--${flagName(String(issue.path[0]))}: ${issue.message}`)
-    .join('; ');
-}
-
-function flagName(option: string): string {
-  return option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 function openDevice(options: BlkOptions): BlkDevice {

@@ -5,24 +5,14 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { DefinedDevice } from '../author/definition.js';
 import type { OptionIssue } from '../author/options-error.js';
-import type { IoEngineName, VirtioDevice } from '../core/index.js';
+import type { VirtioDevice } from '../core/index.js';
 import { UserError } from './exit-codes.js';
-import type { LogFormat, LogLevel } from './log-choices.js';
-import { createLogger } from './logger.js';
-import { serve } from './serve.js';
+import { loggerOf, type ServeFlags, serve } from './serve.js';
 
-export interface RunFlags {
+export interface RunFlags extends ServeFlags {
   readonly module: string;
   readonly option?: readonly string[] | undefined;
-  readonly socket?: string | undefined;
-  readonly fd?: number | undefined;
-  readonly client: boolean;
-  readonly once: boolean;
   readonly workers: number;
-  readonly aio: IoEngineName;
-  readonly 'poll-us': number;
-  readonly 'log-level': LogLevel;
-  readonly 'log-format': LogFormat;
 }
 
 type Values = Readonly<Record<string, unknown>>;
@@ -31,23 +21,11 @@ export async function runDevice(flags: RunFlags): Promise<void> {
   const options = parseOptions(flags.option ?? []);
   const defined = await loadDevice(flags.module);
   const device = createDevice(defined, options);
-  const log = createLogger({
-    name: defined.name,
-    level: flags['log-level'],
-    format: flags['log-format'],
-  });
+  const log = loggerOf(defined.name, flags);
   try {
-    await serve({
-      device,
-      log,
-      socket: flags.socket,
-      fd: flags.fd,
-      client: flags.client,
-      once: flags.once,
-      workers: Math.min(flags.workers, device.numQueues()),
-      aio: flags.aio,
-      pollUs: flags['poll-us'],
-    });
+    const workers = Math.min(flags.workers, device.numQueues());
+    const served = [{ device, socket: flags.socket, fd: flags.fd, workers }];
+    await serve(flags, { served, log });
   } finally {
     device.close?.();
   }

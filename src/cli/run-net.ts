@@ -1,20 +1,15 @@
 // From the flags of `vhost-ts net` to a served network card. Loaded only when there is something to
 // serve.
 
-import type { z } from 'zod';
+import type { Log } from '../core/index.js';
 import { NetDevice } from '../devices/net/device.js';
 import { HostEndError } from '../devices/net/host-end-error.js';
 import { type NetOptions, netOptionsSchema } from '../devices/net/options.js';
 import { type ExitReason, UserError } from './exit-codes.js';
-import type { LogFormat, LogLevel } from './log-choices.js';
-import { createLogger } from './logger.js';
-import { serve } from './serve.js';
+import { flagIssues, given } from './option-issues.js';
+import { loggerOf, type ServeFlags, serve } from './serve.js';
 
-export interface NetFlags {
-  readonly socket?: string | undefined;
-  readonly fd?: number | undefined;
-  readonly client: boolean;
-  readonly once: boolean;
+export interface NetFlags extends ServeFlags {
   readonly tap?: string | undefined;
   readonly 'tap-fd'?: number[] | undefined;
   readonly stream?: string | undefined;
@@ -26,11 +21,9 @@ export interface NetFlags {
   readonly 'queue-pairs': number;
   readonly 'queue-size': number;
   readonly 'queue-num': 'queues' | 'pairs';
+  readonly pcap?: string | undefined;
+  readonly 'pcap-limit'?: number | undefined;
   readonly workers: number;
-  readonly aio: 'io_uring' | 'threads';
-  readonly 'poll-us': number;
-  readonly 'log-level': LogLevel;
-  readonly 'log-format': LogFormat;
 }
 
 const EXIT_REASONS: Readonly<Record<HostEndError['reason'], ExitReason>> = {
@@ -39,41 +32,33 @@ const EXIT_REASONS: Readonly<Record<HostEndError['reason'], ExitReason>> = {
   option: 'usage',
 };
 
+/** Options whose flag has another name. */
+const FLAG_NAMES = { tapFds: 'tap-fd', pcapLimitMib: 'pcap-limit' };
+
 export async function runNet(flags: NetFlags): Promise<void> {
-  const log = createLogger({
-    name: 'net',
-    level: flags['log-level'],
-    format: flags['log-format'],
-  });
-  const device = openDevice(parseOptions(flags));
+  const log = loggerOf('net', flags);
+  const device = openDevice(parseOptions(flags), log);
   try {
-    await serve({
-      device,
+    const workers = Math.min(flags.workers, flags['queue-pairs']);
+    await serve(flags, {
+      served: [{ device, socket: flags.socket, fd: flags.fd, workers }],
       log,
-      socket: flags.socket,
-      fd: flags.fd,
-      client: flags.client,
-      once: flags.once,
-      workers: Math.min(flags.workers, flags['queue-pairs']),
-      aio: flags.aio,
-      pollUs: flags['poll-us'],
-      onReload: () => logCounts(device, log.info.bind(log)),
+      onReload: () => logCounts(device, log),
     });
   } finally {
-    device.close();
+    await device.close();
   }
 }
 
 /** SIGHUP asks what became of the frames. */
-function logCounts(device: NetDevice, info: (fields: object, message: string) => void): void {
+function logCounts(device: NetDevice, log: Log): void {
   for (let queue = 0; queue < device.numQueues(); queue++) {
-    info({ queue, ...device.counts(queue) }, 'frames');
+    log.info({ queue, ...device.counts(queue) }, 'frames');
   }
 }
 
-/** Flags that are not set are left out: the schema's defaults are for those. */
 function parseOptions(flags: NetFlags): NetOptions {
-  const given = {
+  const options = given({
     null: flags.null,
     tap: flags.tap,
     tapFds: flags['tap-fd'],
@@ -85,31 +70,19 @@ function parseOptions(flags: NetFlags): NetOptions {
     queuePairs: flags['queue-pairs'],
     queueSize: flags['queue-size'],
     queueNum: flags['queue-num'],
-  };
-  const set = Object.entries(given).filter(([, value]) => value !== undefined);
-  const parsed = netOptionsSchema.safeParse(Object.fromEntries(set));
+    pcap: flags.pcap,
+    pcapLimitMib: flags['pcap-limit'],
+  });
+  const parsed = netOptionsSchema.safeParse(options);
   if (!parsed.success) {
-    throw new UserError('usage', describe(parsed.error));
+    throw new UserError('usage', flagIssues(parsed.error, FLAG_NAMES));
   }
   return parsed.data;
 }
 
-/** `--queue-pairs: a socket carries one queue pair` */
-function describe(error: z.ZodError): string {
-  return error.issues
-    .map((issue) => `--${flagName(String(issue.path[0]))}: ${issue.message}`)
-    .join('; ');
-}
-
-function flagName(option: string): string {
-  return option === 'tapFds'
-    ? 'tap-fd'
-    : option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
-
-function openDevice(options: NetOptions): NetDevice {
+function openDevice(options: NetOptions, log: Log): NetDevice {
   try {
-    return new NetDevice(options);
+    return new NetDevice(options, (message) => log.warn({}, message));
   } catch (error) {
     if (error instanceof HostEndError) {
       throw new UserError(EXIT_REASONS[error.reason], error.message);

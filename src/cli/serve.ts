@@ -1,4 +1,4 @@
-// From a device to a running daemon: listener, signals, the end.
+// From devices to a running process: listeners, signals, the end.
 
 import {
   connectToPath,
@@ -11,44 +11,72 @@ import {
   type VirtioDevice,
 } from '../core/index.js';
 import { EXIT_CODES, UserError } from './exit-codes.js';
+import type { LogFormat, LogLevel } from './log-choices.js';
+import { createLogger } from './logger.js';
 import { setStop } from './stop-signals.js';
 
-export interface ServeOptions {
-  readonly device: VirtioDevice;
-  readonly log: Log;
-  readonly socket: string | undefined;
-  readonly fd: number | undefined;
+/** The flags every device command has. */
+export interface ServeFlags {
+  readonly socket?: string | undefined;
+  readonly fd?: number | undefined;
   /** Connect to the socket instead of listening. */
   readonly client: boolean;
   readonly once: boolean;
-  readonly workers: number;
   readonly aio: 'io_uring' | 'threads';
-  readonly pollUs: number;
-  /** SIGHUP: look at what lies behind the device again. */
+  readonly 'poll-us': number;
+  readonly 'log-level': LogLevel;
+  readonly 'log-format': LogFormat;
+}
+
+/** One device at one socket. */
+export interface Served {
+  readonly device: VirtioDevice;
+  readonly socket: string | undefined;
+  /** An inherited socket, where there is no path. */
+  readonly fd?: number | undefined;
+  readonly workers: number;
+}
+
+export interface ServeOptions {
+  readonly served: readonly Served[];
+  readonly log: Log;
+  /** SIGHUP: look at what lies behind the devices again. */
   readonly onReload?: () => void;
 }
 
 /** A drain that hangs must not keep a service manager waiting: its limit is 90 s, ours less. */
 const STOP_TIMEOUT_MS = 10_000;
 
-/** Serves until a signal or the end of the listener. */
-export async function serve(options: ServeOptions): Promise<void> {
-  const { device, log, once, workers, aio, pollUs } = options;
-  const listener = openListener(options);
-  const daemon = new Daemon({ device, listener, log, workers, engine: aio, pollUs, once });
+export function loggerOf(name: string, flags: ServeFlags): Log {
+  return createLogger({ name, level: flags['log-level'], format: flags['log-format'] });
+}
+
+/** Serves until a signal or the end of all listeners. */
+export async function serve(flags: ServeFlags, options: ServeOptions): Promise<void> {
+  const { served, log } = options;
+  const listeners = openListeners(served, flags.client);
+  const daemons = served.map(({ device, workers }, index) => {
+    const listener = listeners[index] as Listener;
+    const { once, aio, 'poll-us': pollUs } = flags;
+    return new Daemon({ device, listener, log, workers, engine: aio, pollUs, once });
+  });
   setStop((signal) => {
     log.info({ signal }, 'stopping');
     setTimeout(() => {
       log.error({}, 'requests in flight did not finish in time');
       process.exit(EXIT_CODES.failure);
     }, STOP_TIMEOUT_MS).unref();
-    daemon.stop();
+    for (const daemon of daemons) daemon.stop();
   });
   process.on('SIGHUP', () => options.onReload?.());
   process.on('uncaughtException', (error) => abort(log, error));
-  const doing = options.client ? 'connecting' : 'listening';
-  log.info({ socket: options.socket ?? `fd ${options.fd}` }, doing);
-  await daemon.run().catch((error: unknown) => abort(log, error));
+  const doing = flags.client ? 'connecting' : 'listening';
+  for (const { socket, fd } of served) {
+    log.info({ socket: socket ?? `fd ${fd}` }, doing);
+  }
+  await Promise.all(daemons.map((daemon) => daemon.run())).catch((error: unknown) =>
+    abort(log, error),
+  );
 }
 
 /** Our own bug: no exit code but SIGABRT, so that there is a core and the service manager restarts
@@ -58,7 +86,21 @@ function abort(log: Log, error: unknown): never {
   process.abort();
 }
 
-function openListener({ socket, fd, client }: ServeOptions): Listener {
+/** All or none: a socket of a process that does not start is not left behind. */
+function openListeners(served: readonly Served[], client: boolean): Listener[] {
+  const listeners: Listener[] = [];
+  try {
+    for (const each of served) {
+      listeners.push(openListener(each, client));
+    }
+    return listeners;
+  } catch (error) {
+    for (const listener of listeners) listener.close();
+    throw error;
+  }
+}
+
+function openListener({ socket, fd }: Served, client: boolean): Listener {
   try {
     if (client && socket !== undefined) {
       return connectToPath(socket);

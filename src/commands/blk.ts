@@ -6,6 +6,7 @@ import {
   INFORMATION_FLAGS,
   LOG_FLAGS,
   SOCKET_FLAGS,
+  socketForQemu,
   WORKER_FLAGS,
 } from '../cli/base-command.js';
 import { capabilitiesJson } from '../cli/capabilities.js';
@@ -86,7 +87,10 @@ export default class Blk extends BaseCommand {
     const { flags } = await this.parse(Blk);
     checkSocketFlags(flags);
     if (flags['print-qemu-args']) {
-      this.#printQemuArgs(flags.socket, flags.client, flags['num-queues']);
+      const socket = socketForQemu(flags);
+      const device = 'vhost-user-blk-pci';
+      const properties = { 'num-queues': flags['num-queues'] };
+      process.stdout.write(qemuArgsText({ socket, client: flags.client, device, properties }));
       return;
     }
     if (flags.image === undefined) {
@@ -94,14 +98,5 @@ export default class Blk extends BaseCommand {
     }
     const { runBlk } = await import('../cli/run-blk.js');
     await runBlk({ ...flags, image: flags.image });
-  }
-
-  #printQemuArgs(socket: string | undefined, client: boolean, queues: number): void {
-    if (socket === undefined) {
-      throw new UserError('usage', '--print-qemu-args needs --socket PATH');
-    }
-    const properties = { 'num-queues': queues };
-    const device = 'vhost-user-blk-pci';
-    process.stdout.write(qemuArgsText({ socket, client, device, properties }));
   }
 }

@@ -6,10 +6,10 @@ import {
   INFORMATION_FLAGS,
   LOG_FLAGS,
   SOCKET_FLAGS,
+  socketForQemu,
   WORKER_FLAGS,
 } from '../cli/base-command.js';
 import { capabilitiesJson } from '../cli/capabilities.js';
-import { UserError } from '../cli/exit-codes.js';
 import { Flags } from '../cli/flags.js';
 import { qemuNetArgsText } from '../cli/qemu-args.js';
 
@@ -75,6 +75,15 @@ export default class Net extends BaseCommand {
       default: 'queues',
       description: 'what GET_QUEUE_NUM counts',
     }),
+    pcap: Flags.string({
+      description: "write the guest's frames to this file (pcapng)",
+      helpValue: 'FILE',
+    }),
+    'pcap-limit': Flags.integer({
+      min: 1,
+      description: 'largest file --pcap writes (default: 1024)',
+      helpValue: 'MIB',
+    }),
     ...WORKER_FLAGS,
     ...LOG_FLAGS,
     ...INFORMATION_FLAGS,
@@ -88,22 +97,11 @@ export default class Net extends BaseCommand {
     const { flags } = await this.parse(Net);
     checkSocketFlags(flags);
     if (flags['print-qemu-args']) {
-      this.#printQemuArgs(flags.socket, flags.client, flags['queue-pairs'], flags.mac);
+      const { client, mac, 'queue-pairs': pairs } = flags;
+      process.stdout.write(qemuNetArgsText({ socket: socketForQemu(flags), client, pairs, mac }));
       return;
     }
     const { runNet } = await import('../cli/run-net.js');
     await runNet(flags);
-  }
-
-  #printQemuArgs(
-    socket: string | undefined,
-    client: boolean,
-    pairs: number,
-    mac: string | undefined,
-  ): void {
-    if (socket === undefined) {
-      throw new UserError('usage', '--print-qemu-args needs --socket PATH');
-    }
-    process.stdout.write(qemuNetArgsText({ socket, client, pairs, mac }));
   }
 }

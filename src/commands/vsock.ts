@@ -6,6 +6,7 @@ import {
   INFORMATION_FLAGS,
   LOG_FLAGS,
   SOCKET_FLAGS,
+  socketForQemu,
   WORKER_FLAGS,
 } from '../cli/base-command.js';
 import { capabilitiesJson } from '../cli/capabilities.js';
@@ -49,7 +50,9 @@ export default class Vsock extends BaseCommand {
     const { flags } = await this.parse(Vsock);
     checkSocketFlags(flags);
     if (flags['print-qemu-args']) {
-      this.#printQemuArgs(flags.socket, flags.client);
+      const socket = socketForQemu(flags);
+      const device = 'vhost-user-vsock-pci';
+      process.stdout.write(qemuArgsText({ socket, client: flags.client, device, properties: {} }));
       return;
     }
     if (flags['guest-cid'] === undefined) {
@@ -60,13 +63,5 @@ export default class Vsock extends BaseCommand {
     }
     const { runVsock } = await import('../cli/run-vsock.js');
     await runVsock({ ...flags, 'guest-cid': flags['guest-cid'] });
-  }
-
-  #printQemuArgs(socket: string | undefined, client: boolean): void {
-    if (socket === undefined) {
-      throw new UserError('usage', '--print-qemu-args needs --socket PATH');
-    }
-    const device = 'vhost-user-vsock-pci';
-    process.stdout.write(qemuArgsText({ socket, client, device, properties: {} }));
   }
 }

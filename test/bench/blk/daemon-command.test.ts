@@ -1,5 +1,5 @@
 import t from 'tap';
-import { daemonCommand, parseDaemonKind, pinned } from '../../../bench/blk/daemon-command.js';
+import { daemonCommand, parseDaemonKind } from '../../../bench/blk/daemon-command.js';
 
 const place = { socketPath: '/run/s.sock', imagePath: '/img/a,b.img' };
 const setting = { cache: 'direct', queues: 4, pollUs: 50 } as const;
@@ -32,10 +32,4 @@ t.test('qemu-storage-daemon', async (t) => {
   const bare = daemonCommand(parseDaemonKind('qemu-storage-daemon:file', ''), setting, place);
   t.notMatch(bare.args.join(' '), 'driver=raw');
   t.throws(() => parseDaemonKind('spdk', ''), RangeError);
-});
-
-t.test('pinned', async (t) => {
-  const line = { command: 'x', args: ['y'] };
-  t.same(pinned(line, 1), { command: 'taskset', args: ['-c', '1', 'x', 'y'] });
-  t.equal(pinned(line, undefined), line);
 });

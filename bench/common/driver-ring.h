@@ -50,6 +50,7 @@ class DriverRing {
   DriverRing(const DriverRing&) = delete;
   DriverRing& operator=(const DriverRing&) = delete;
 
+  uint32_t entries() const { return entries_; }
   Descriptor* descriptors() const { return descriptors_; }
   const uint16_t* available() const { return available_; }
   const uint8_t* used() const { return used_; }

@@ -36,10 +36,7 @@ enum class Request : uint32_t {
   kSetConfig = 25,
 };
 
-namespace feature {
-constexpr uint64_t kSegMax = 1ull << 2, kReadOnly = 1ull << 5, kBlkSize = 1ull << 6;
-constexpr uint64_t kFlush = 1ull << 9, kTopology = 1ull << 10, kConfigWce = 1ull << 11;
-constexpr uint64_t kMq = 1ull << 12, kDiscard = 1ull << 13, kWriteZeroes = 1ull << 14;
+namespace feature {  // of any device
 constexpr uint64_t kIndirectDesc = 1ull << 28, kEventIdx = 1ull << 29;
 constexpr uint64_t kProtocolFeatures = 1ull << 30, kVersion1 = 1ull << 32;
 }  // namespace feature
@@ -68,13 +65,15 @@ struct MemoryTable {
   uint64_t user_address;
   uint64_t mmap_offset;
 };
-constexpr uint32_t kConfigBytes = 60;  // virtio_blk_config up to write_zeroes_may_unmap
+// vhost-user: a config space is at most that long.
+constexpr uint32_t kConfigBytesMax = 256;
 struct ConfigMessage {
   uint32_t offset;
   uint32_t size_bytes;
   uint32_t flags;
-  uint8_t bytes[kConfigBytes];
+  uint8_t bytes[kConfigBytesMax];
 };
+constexpr uint32_t kConfigHeaderBytes = 12;
 static_assert(sizeof(VringAddress) == 40 && sizeof(MemoryTable) == 40);
 
 class Session {
@@ -120,16 +119,17 @@ class Session {
     Tell(Request::kSetMemTable, &table, sizeof(table), memory.fd());
   }
 
-  ConfigMessage ReadConfig() {
-    ConfigMessage message{0, kConfigBytes, 0, {}};
-    Send(Request::kGetConfig, &message, sizeof(message), -1, false);
-    Receive(Request::kGetConfig, &message, sizeof(message));
+  ConfigMessage ReadConfig(uint32_t length_bytes) {
+    if (length_bytes > kConfigBytesMax) throw std::runtime_error("config space is shorter");
+    ConfigMessage message{0, length_bytes, 0, {}};
+    Send(Request::kGetConfig, &message, kConfigHeaderBytes + length_bytes, -1, false);
+    Receive(Request::kGetConfig, &message, kConfigHeaderBytes + length_bytes);
     return message;
   }
 
   void WriteConfigByte(uint32_t offset, uint8_t value) {
     ConfigMessage message{offset, 1, 0, {value}};
-    Tell(Request::kSetConfig, &message, 12 + 1);
+    Tell(Request::kSetConfig, &message, kConfigHeaderBytes + 1);
   }
 
   void SetVring(Request request, uint32_t index, uint32_t num) {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { compare, median, ratioOf } from '../../../bench/blk/statistics.js';
+import { compare, median, ratioOf } from '../../../bench/common/statistics.js';
 
 t.test('median', async (t) => {
   const table: [number[], number][] = [

@@ -2,12 +2,21 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CommandLine } from './daemon-command.js';
 
 const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 5_000;
 /** UNIX socket flag in /proc/net/unix: listen(2) was called. */
 const ACCEPTS_CONNECTIONS = 0x10000;
+
+export interface CommandLine {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+export function pinned(line: CommandLine, cpu: number | undefined): CommandLine {
+  if (cpu === undefined) return line;
+  return { command: 'taskset', args: ['-c', String(cpu), line.command, ...line.args] };
+}
 
 const living = new Set<ChildProcess>();
 process.on('exit', () => {
@@ -23,9 +32,11 @@ export interface Child {
   readonly stderr: () => string;
 }
 
-/** A child that does not outlive this process, whatever ends it. */
-export function start(line: CommandLine): Child {
-  const child = spawn(line.command, line.args, { stdio: ['ignore', 'ignore', 'pipe'] });
+/** A child that does not outlive this process, whatever ends it. `talks`: its standard input and
+ *  output are ours too. */
+export function start(line: CommandLine, talks = false): Child {
+  const ends = talks ? 'pipe' : 'ignore';
+  const child = spawn(line.command, line.args, { stdio: [ends, ends, 'pipe'] });
   living.add(child);
   child.on('exit', () => living.delete(child));
   let stderr = '';
@@ -48,6 +59,12 @@ export async function stop(child: Child): Promise<void> {
   const late = setTimeout(() => child.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
   await exit;
   clearTimeout(late);
+}
+
+/** A halted virtual CPU waits for its host to wake it; a SCHED_IDLE loop keeps it from halting. */
+export function keepAwake(cpu: number): Child {
+  const loop = ['-i', '0', 'sh', '-c', 'while :; do :; done'];
+  return start({ command: 'taskset', args: ['-c', String(cpu), 'chrt', ...loop] });
 }
 
 /** Looks without connecting: a connection would be a session the daemon has to serve. */

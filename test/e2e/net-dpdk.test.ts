@@ -1,0 +1,234 @@
+// DPDK's virtio-user as the front-end of the card: what dpdk-testpmd says it sent and received is
+// what the card counted, and frames that go round through both come back as they were.
+// VHOST_TS_LONG=1: a minute for each way of each row.
+
+import { readSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { Testpmd, virtioUser, whyNoTestpmd } from '../../bench/net/testpmd.js';
+import { native } from '../../src/native/index.js';
+import { DaemonProcess } from '../../src/testing/index.js';
+import { frame } from '../support/frames.js';
+import { temporaryDirectory, until } from '../support/resources.js';
+
+const RUN_MS = process.env.VHOST_TS_LONG ? 60_000 : 250;
+t.setTimeout(30_000 + 20 * RUN_MS);
+
+const FRAME_BYTES = 64;
+const LARGE_BYTES = 9000;
+/** Less than the kernel queues for a datagram socket (net.unix.max_dgram_qlen, 10): frames beyond
+ *  that are lost, as they should. */
+const WINDOW = 8;
+const RX = 0;
+const TX = 1;
+
+interface Row {
+  readonly title: string;
+  readonly packed: boolean;
+  readonly mergeable: boolean;
+  readonly inOrder: boolean;
+}
+
+const ROWS: readonly Row[] = [
+  { title: 'split', packed: false, mergeable: true, inOrder: false },
+  { title: 'split, a buffer for each frame', packed: false, mergeable: false, inOrder: false },
+  { title: 'split, in order', packed: false, mergeable: true, inOrder: true },
+  { title: 'packed', packed: true, mergeable: true, inOrder: false },
+  {
+    title: 'packed, a buffer for each frame, in order',
+    packed: true,
+    mergeable: false,
+    inOrder: true,
+  },
+];
+
+interface Counts {
+  readonly packets: number;
+  readonly bytes: number;
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+/** A daemon whose counts are asked for again and again: they go on from one front-end to the next. */
+class CountedDaemon {
+  readonly #daemon: DaemonProcess;
+  #before = new Map<number, Counts>();
+
+  constructor(daemon: DaemonProcess) {
+    this.#daemon = daemon;
+  }
+
+  static async start(t: Test, socket: string, end: readonly string[]): Promise<CountedDaemon> {
+    const daemon = await DaemonProcess.net(socket, [...end, '--log-format', 'json']);
+    t.teardown(() => daemon.stop());
+    return new CountedDaemon(daemon);
+  }
+
+  get socket(): string {
+    return this.#daemon.socket;
+  }
+
+  /** Packets, bytes and drops of a queue since the last call for it. */
+  async since(queue: number): Promise<{ packets: number; bytes: number; drops: number }> {
+    const now = await this.#counts(queue);
+    const before = this.#before.get(queue) ?? { packets: 0, bytes: 0, drops: {} };
+    this.#before.set(queue, now);
+    return {
+      packets: now.packets - before.packets,
+      bytes: now.bytes - before.bytes,
+      drops: sum(now.drops) - sum(before.drops),
+    };
+  }
+
+  async #counts(queue: number): Promise<Counts> {
+    const from = this.#daemon.stderr.length;
+    let found: Counts | undefined;
+    this.#daemon.signal('SIGHUP');
+    await until('the counts', () => {
+      const lines = this.#daemon.stderr.slice(from).split('\n').slice(0, -1);
+      const line = lines.find((text) => text.includes(`"queue":${queue},`));
+      found = line === undefined ? undefined : (JSON.parse(line) as Counts);
+      return found !== undefined;
+    });
+    return found as Counts;
+  }
+}
+
+const sum = (drops: Counts['drops']) => Object.values(drops).reduce((a, b) => a + b, 0);
+const rest = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Our end of the card's datagrams. */
+class Datagrams {
+  readonly #fd: number;
+  readonly #buffer = Buffer.alloc(LARGE_BYTES + 1);
+
+  constructor(t: Test, own: string, card: string) {
+    this.#fd = native.datagramBind(own);
+    t.teardown(() => void native.fdClose(this.#fd));
+    native.datagramConnect(this.#fd, card);
+  }
+
+  /** False: no room at the moment. */
+  send(bytes: Uint8Array): boolean {
+    return tried(() => writeSync(this.#fd, bytes)) !== undefined;
+  }
+
+  receive(): Buffer | undefined {
+    const got = tried(() => readSync(this.#fd, this.#buffer));
+    return got === undefined ? undefined : this.#buffer.subarray(0, got);
+  }
+}
+
+/** Undefined: EAGAIN. */
+function tried<T>(call: () => T): T | undefined {
+  try {
+    return call();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') {
+      throw error;
+    }
+    return undefined;
+  }
+}
+
+async function transmits(t: Test, row: Row, daemon: CountedDaemon): Promise<void> {
+  const testpmd = await Testpmd.start({
+    device: virtioUser({ ...row, socket: daemon.socket }),
+    frameBytes: FRAME_BYTES,
+  });
+  await testpmd.forward('txonly');
+  await rest(RUN_MS);
+  const { sent } = await testpmd.rest();
+  let packets = 0;
+  let bytes = 0;
+  // The last ones are in the ring when testpmd stops.
+  for (let looks = 0; looks < 100 && packets < sent; looks++) {
+    const more = await daemon.since(TX);
+    packets += more.packets;
+    bytes += more.bytes;
+  }
+  t.ok(sent > 0);
+  t.same({ packets, bytes }, { packets: sent, bytes: sent * FRAME_BYTES }, `${sent} sent`);
+  await testpmd.quit();
+}
+
+async function receivesAndForwards(
+  t: Test,
+  row: Row,
+  daemon: CountedDaemon,
+  peer: Datagrams,
+): Promise<void> {
+  const testpmd = await Testpmd.start({
+    device: virtioUser({ ...row, socket: daemon.socket }),
+    ...(row.mergeable ? { largestBytes: LARGE_BYTES } : {}),
+  });
+  await testpmd.forward('rxonly');
+  let given = 0;
+  let givenBytes = 0;
+  for (const endMs = performance.now() + RUN_MS; performance.now() < endMs; ) {
+    const bytes = frame(60 + (given % 1400), given & 0xff);
+    if (peer.send(bytes)) {
+      given++;
+      givenBytes += bytes.byteLength;
+    } else {
+      await rest(0);
+    }
+  }
+  await rest(20);
+  const { received } = await testpmd.rest();
+  t.equal(received, given, `${given} received`);
+  t.same(await daemon.since(RX), { packets: given, bytes: givenBytes, drops: 0 });
+
+  await testpmd.forward('io');
+  const rounds = await circulate(t, peer, row.mergeable ? LARGE_BYTES : 1514);
+  const forwarded = await testpmd.rest();
+  t.same(forwarded, { received: rounds, sent: rounds, refused: 0 }, `${rounds} went round`);
+  t.same(await daemon.since(TX), { ...(await daemon.since(RX)), drops: 0 });
+  await testpmd.quit();
+}
+
+/** Keeps a window of frames on their way through the card, testpmd and the card again; how many
+ *  came back as they were. */
+async function circulate(t: Test, peer: Datagrams, bytesMax: number): Promise<number> {
+  const frameOf = (i: number) => frame(60 + ((i * 37) % (bytesMax - 59)), i & 0xff);
+  const endMs = performance.now() + RUN_MS;
+  let sent = 0;
+  let back = 0;
+  let lastMs = performance.now();
+  while (performance.now() < endMs || back < sent) {
+    while (performance.now() < endMs && sent - back < WINDOW && peer.send(frameOf(sent))) {
+      sent++;
+    }
+    const got = peer.receive();
+    if (got === undefined) {
+      if (performance.now() - lastMs > 5000) {
+        t.fail(`frame ${back} never came back`);
+        break;
+      }
+      await rest(0);
+    } else if (Buffer.compare(got, frameOf(back)) !== 0) {
+      t.fail(`frame ${back} came back changed`);
+      break;
+    } else {
+      back++;
+      lastMs = performance.now();
+    }
+  }
+  return back;
+}
+
+t.test('frames of dpdk-testpmd', { skip: whyNoTestpmd() ?? false }, async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = (name: string) => join(directory, name);
+  const sink = await CountedDaemon.start(t, path('n'), ['--null']);
+  const wire = await CountedDaemon.start(t, path('d'), [
+    '--dgram',
+    `${path('card')},${path('peer')}`,
+  ]);
+  const peer = new Datagrams(t, path('peer'), path('card'));
+  for (const row of ROWS) {
+    await t.test(row.title, async (t) => {
+      await transmits(t, row, sink);
+      await receivesAndForwards(t, row, wire, peer);
+    });
+  }
+});
