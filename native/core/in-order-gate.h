@@ -3,6 +3,7 @@
 #ifndef VHOST_CORE_IN_ORDER_GATE_H_
 #define VHOST_CORE_IN_ORDER_GATE_H_
 
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -12,10 +13,10 @@ class InOrderGate {
  public:
   enum class End : uint8_t { kNone, kUsed, kAbandoned };
 
-  explicit InOrderGate(uint32_t ringSize) : order_(ringSize), chains_(ringSize) {}
+  explicit InOrderGate(uint32_t ringSize) : order_(std::bit_ceil(ringSize)), chains_(ringSize) {}
 
   void popped(uint16_t head) {
-    order_[last_++ % order_.size()] = head;
+    order_[last_++ & (order_.size() - 1)] = head;
     chains_[head] = {};
   }
   // Takes back the last popped().
@@ -31,7 +32,7 @@ class InOrderGate {
   template <typename Use, typename Abandon>
   void release(Use use, Abandon abandon) {
     while (first_ != last_) {
-      const uint16_t head = order_[first_ % order_.size()];
+      const uint16_t head = order_[first_ & (order_.size() - 1)];
       Chain& chain = chains_[head];
       if (chain.end == End::kNone) return;
       abandoned_ |= chain.end == End::kAbandoned;

@@ -44,14 +44,19 @@ int32_t OwnedQueue::available(uint32_t lookAhead) {
 
 int32_t OwnedQueue::pop(uint32_t max, RequestRecord* records) {
   const int32_t count = std::min(available(max), static_cast<int32_t>(max));
+  if (count < 0) return count;
   int32_t popped = 0;
+  RingFault found = RingFault::kNone;
   for (; popped < count && !ring_.capped(); popped++) {
     uint16_t head = 0;
-    if (broken(ring_.pop(&head))) return popped > 0 ? popped : answer(0);
+    found = ring_.pop(&head);
+    if (found != RingFault::kNone) break;
     order_->popped(head);
     fillRecord(ring_.chain(head), head, headerBytes_, &records[popped]);
   }
-  return count < 0 ? count : popped;
+  // Once for all of them: nothing that was read from lost memory is handed out.
+  broken(found);
+  return popped > 0 && fault_ != RingFault::kMemoryLost ? popped : answer(0);
 }
 
 bool OwnedQueue::goToPrevious() {

@@ -204,8 +204,10 @@ RingFault PackedRing::available(uint32_t* count, uint32_t lookAhead) {
     if (!seenOpen_) seenChains_++;
   }
   *count = seenChains_ + inflight_.leftCount();
-  // PK-004: every entry the driver may have filled, and still NEXT.
-  return seenOpen_ && seenEntries_ >= freeEntries_ ? RingFault::kChainLength : RingFault::kNone;
+  // PK-004: every entry the driver may have filled, and still NEXT. Whole chains before it come
+  // first, however far somebody looked ahead.
+  const bool endless = seenOpen_ && seenEntries_ >= freeEntries_;
+  return endless && *count == 0 ? RingFault::kChainLength : RingFault::kNone;
 }
 
 // From here on available() counts anew.

@@ -69,7 +69,8 @@ class PackedRing {
   AddressSpace& space() { return space_; }
 
   // Whole chains the driver has made available and we have not popped, as far as we look ahead.
-  // A chain whose end is missing does not count (PK-002). kChainLength: it can never end.
+  // A chain whose end is missing does not count (PK-002). kChainLength: it can never end, and there
+  // is none before it.
   RingFault available(uint32_t* count, uint32_t lookAhead = kLookAheadChains);
 
   // Pops the next chain and resolves it into chains()[id]. Call only after available().

@@ -150,8 +150,8 @@ export class Virtqueue {
     return this.#config.availRing;
   }
 
-  /** The driver's event suppression of a packed ring. Throws INVALID_AVAIL_RING_ALIGN: it must be at
-   *  a multiple of 2, packed: 4. */
+  /** The driver's event suppression of a packed ring. Throws INVALID_AVAIL_RING_ALIGN: it must be
+   *  at a multiple of 2, packed: 4. */
   set availRing(address: bigint) {
     this.#configurable().availRing = address;
   }
@@ -208,8 +208,8 @@ export class Virtqueue {
     return this.#started().availIndex();
   }
 
-  /** How far the driver sees us: `idx` of the used ring as memory has it; of a packed ring the place
-   *  behind the last used descriptor. */
+  /** How far the driver sees us: `idx` of the used ring as memory has it; of a packed ring the
+   *  place behind the last used descriptor. */
   usedIdx(): number {
     return this.#started().usedIndex();
   }
@@ -262,8 +262,8 @@ export class Virtqueue {
   }
 
   /** The batch face: up to `max` chains (at most 256) in one call and without an object for each.
-   *  The batch is valid until the next pop. Throws as popDescriptorChain; chains before a fault come
-   *  first. */
+   *  The batch is valid until the next pop. Throws as popDescriptorChain; chains before a fault
+   *  come first. */
   popBatch(max = REQUESTS_MAX): Batch {
     this.#batch.count = this.#pop(max);
     return this.#batch;
