@@ -13,6 +13,7 @@ const FAMILIES: Readonly<Record<string, string>> = {
   RG: 'Split ring',
   PK: 'Packed ring',
   BK: 'Disk',
+  NT: 'Network card',
   VS: 'Sockets',
   LF: 'Life cycle',
 };
