@@ -180,20 +180,22 @@ class OwnedQueueBinding : public Napi::ObjectWrap<OwnedQueueBinding> {
   // (head, offset in the readable part, to, toOffset, length) -> bytes copied or -errno.
   Napi::Value copyOut(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
+    const uint32_t offset = arguments.u32(1);
     const Bytes to = arguments.range(2);
     const DescriptorChain* chain = chainArgument(info);
     if (chain == nullptr) return number(info, -EINVAL);
-    const auto copied = chain->copyOut(arguments.u32(1), to.data, to.length);
+    const auto copied = chain->copyOut(offset, to.data, to.length);
     return number(info, static_cast<int64_t>(copied));
   }
 
   // (head, offset in the writable part, from, fromOffset, length) -> bytes copied or -errno.
   Napi::Value copyIn(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
+    const uint32_t offset = arguments.u32(1);
     const Bytes from = arguments.range(2);
     const DescriptorChain* chain = chainArgument(info);
     if (chain == nullptr) return number(info, -EINVAL);
-    const auto copied = chain->copyIn(arguments.u32(1), from.data, from.length);
+    const auto copied = chain->copyIn(offset, from.data, from.length);
     return number(info, static_cast<int64_t>(copied));
   }
 
