@@ -2,7 +2,7 @@
 
 import type { HandlerContext, HandlerFactory, QueueHandler } from '../../core/device.js';
 import { type Batch, queueOfChain } from '../../core/virtqueue/batch.js';
-import { Connections } from './connections.js';
+import { Connections, type ConnectionsOptions } from './connections.js';
 import {
   EVENT_BYTES,
   EVENT_QUEUE,
@@ -13,20 +13,17 @@ import {
 } from './format.js';
 import { PacketReceiver } from './packet-receiver.js';
 import { PacketSender } from './packet-sender.js';
-import type { UdsEndOptions } from './uds-end.js';
+import { ReceiveBuffers } from './receive-buffers.js';
 
-export interface VsockHandlerOptions {
-  readonly guestCid: number;
-  /** What each connection may make us hold, in bytes. */
-  readonly bufferBytes: number;
-  readonly uds: UdsEndOptions | undefined;
-}
+export type VsockHandlerOptions = ConnectionsOptions;
 
 /** What the control half says. */
 export type VsockMessage =
   /** The driver or its front-end is gone. */
   | { readonly kind: 'reset' }
-  | { readonly kind: 'features'; readonly stream: boolean; readonly seqpacket: boolean };
+  | { readonly kind: 'features'; readonly stream: boolean; readonly seqpacket: boolean }
+  /** Where a name that --forward leads to is found now. */
+  | { readonly kind: 'addresses'; readonly host: string; readonly addresses: readonly string[] };
 
 /** Packets to the guest before it may see the first of them. */
 const PACKETS_PER_TURN = 16;
@@ -36,9 +33,7 @@ class VsockHandler implements QueueHandler {
   readonly #connections: Connections;
   readonly #receiver: PacketReceiver;
   readonly #sender: PacketSender;
-  /** Receive buffers the guest has offered, and what each can take. */
-  #buffers: { readonly chain: number; readonly bytes: number }[] = [];
-  #nextBuffer = 0;
+  readonly #buffers = new ReceiveBuffers();
   #eventChains: number[] = [];
   /** The guest has connections of a process before this one. */
   #resetDue = false;
@@ -89,11 +84,17 @@ class VsockHandler implements QueueHandler {
 
   message(message: unknown): void {
     const told = message as VsockMessage;
-    if (told.kind === 'reset') {
-      this.#connections.dropAll();
-      this.#resetDue = false;
-    } else {
-      this.#connections.allow(told.stream, told.seqpacket);
+    switch (told.kind) {
+      case 'reset':
+        this.#connections.dropAll();
+        this.#resetDue = false;
+        break;
+      case 'features':
+        this.#connections.allow(told.stream, told.seqpacket);
+        break;
+      case 'addresses':
+        this.#connections.addresses(told.host, told.addresses);
+        break;
     }
   }
 
@@ -112,11 +113,10 @@ class VsockHandler implements QueueHandler {
 
   drain(queue: number): void {
     if (queue === RX_QUEUE) {
-      for (const { chain } of this.#buffers.slice(this.#nextBuffer)) {
-        this.#context.commands.complete(chain, 0);
+      for (let i = 0; i < this.#buffers.count; i++) {
+        this.#context.commands.complete(this.#buffers.chain(i), 0);
       }
-      this.#buffers = [];
-      this.#nextBuffer = 0;
+      this.#buffers.shift(this.#buffers.count);
     } else if (queue === EVENT_QUEUE) {
       for (const chain of this.#eventChains.splice(0)) {
         this.#context.commands.complete(chain, 0);
@@ -134,29 +134,22 @@ class VsockHandler implements QueueHandler {
       this.#context.commands.complete(chain, 0);
       return;
     }
-    this.#buffers.push({ chain, bytes });
+    this.#buffers.push(chain, bytes);
   }
 
   /** Hands out receive buffers while there are some and somebody has use for them. */
   #fill(): void {
     let packets = 0;
-    while (this.#nextBuffer < this.#buffers.length) {
-      if (packets === PACKETS_PER_TURN) {
+    while (this.#buffers.count > 0) {
+      if (packets >= PACKETS_PER_TURN) {
         this.#context.callAgain();
         break;
       }
-      const buffer = this.#buffers[this.#nextBuffer] as { chain: number; bytes: number };
-      const usedBytes = this.#sender.next(buffer.chain, buffer.bytes);
-      if (usedBytes === 0) {
+      const filled = this.#sender.next(this.#buffers);
+      if (filled === 0) {
         break;
       }
-      this.#nextBuffer++;
-      packets++;
-      this.#context.commands.complete(buffer.chain, usedBytes);
-    }
-    if (this.#nextBuffer * 2 > this.#buffers.length) {
-      this.#buffers = this.#buffers.slice(this.#nextBuffer);
-      this.#nextBuffer = 0;
+      packets += filled;
     }
   }
 

@@ -2,13 +2,20 @@
 
 import { constants } from 'node:os';
 import type { HandlerContext } from '../../core/device.js';
-import { FLAG_SOCKET, OP_RECEIVE, OP_SEND } from '../../core/virtqueue/operations.js';
+import { FLAG_SOCKET, OP_SEND } from '../../core/virtqueue/operations.js';
 import { native } from '../../native/index.js';
 import { Backlog, type BacklogPool } from './backlog.js';
-import { HEADER_BYTES } from './format.js';
+import { HEADER_BYTES, TYPE_STREAM, WORD_LENGTH } from './format.js';
+import type { HostLink } from './host-end.js';
+import type { ReceiveBuffers } from './receive-buffers.js';
 
 export const SOCK_STREAM = 1;
 export const SOCK_SEQPACKET = 5;
+/** The host's type of socket for one of the guest's. */
+export function socketType(type: number): number {
+  return type === TYPE_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
+}
+
 const SHUT_RD = 0;
 const SHUT_WR = 1;
 const SHUT_RDWR = 2;
@@ -31,6 +38,7 @@ export class HostSocket {
   ended = false;
   /** The host takes nothing any more: what comes for it is thrown away. */
   refuses = false;
+  readonly #link: HostLink;
   readonly #context: HandlerContext;
   readonly #backlog: Backlog;
   readonly #keepsMessages: boolean;
@@ -45,13 +53,14 @@ export class HostSocket {
   constructor(
     context: HandlerContext,
     pool: BacklogPool,
-    fd: number,
+    link: HostLink,
     token: number,
     keepsMessages: boolean,
   ) {
     this.#context = context;
     this.#backlog = new Backlog(pool);
-    this.fd = fd;
+    this.#link = link;
+    this.fd = link.fd;
     this.token = token;
     this.#keepsMessages = keepsMessages;
   }
@@ -150,17 +159,19 @@ export class HostSocket {
     return bytes;
   }
 
-  /** Straight into a chain behind its header: bytes, 0 at the end, or undefined: nothing now. */
-  receive(chain: number, roomBytes: number): number | undefined {
-    const got = this.#context.move(
-      OP_RECEIVE,
-      chain,
-      FLAG_SOCKET,
-      this.fd,
-      roomBytes,
-      HEADER_BYTES,
+  /** Straight into the first `count` buffers, behind their headers: bytes, 0 at the end, or
+   *  undefined: nothing now. */
+  receive(
+    buffers: ReceiveBuffers,
+    count: number,
+    bytes: number,
+    header: Uint8Array,
+  ): number | undefined {
+    const { chains, head } = buffers;
+    const lengthAt = 4 * WORD_LENGTH;
+    return this.#received(
+      this.#context.receiveScattered(this.fd, chains, head, count, bytes, header, lengthAt),
     );
-    return this.#received(got);
   }
 
   /** A whole message into private memory; its length, also when it did not fit. */
@@ -205,7 +216,8 @@ export class HostSocket {
     this.#writeWatched = false;
   }
 
-  close(): void {
+  /** aborted: before both sides had said their last. */
+  close(aborted: boolean): void {
     if (!this.#closed) {
       this.#closed = true;
       this.#backlog.clear();
@@ -213,6 +225,7 @@ export class HostSocket {
       // The watch may hold the socket a moment longer than our descriptor does.
       native.hostShutdown(this.fd, SHUT_RDWR);
       native.fdClose(this.fd);
+      this.#link.ended?.(aborted);
     }
   }
 

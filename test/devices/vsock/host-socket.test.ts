@@ -1,6 +1,7 @@
 import t from 'tap';
 import { BacklogPool } from '../../../src/devices/vsock/backlog.js';
 import { HostSocket } from '../../../src/devices/vsock/host-socket.js';
+import { ReceiveBuffers } from '../../../src/devices/vsock/receive-buffers.js';
 import { native } from '../../../src/native/index.js';
 import { socketPair } from '../../support/resources.js';
 import { PlainContext } from '../../support/vsock-rig.js';
@@ -13,7 +14,7 @@ function rig(messages = false, backlogs = 1) {
   const context = new PlainContext();
   const pool = new BacklogPool(ROOM, backlogs);
   context.watch(ours, 5);
-  return { socket: new HostSocket(context, pool, ours, 5, messages), context, peer };
+  return { socket: new HostSocket(context, pool, { fd: ours }, 5, messages), context, peer };
 }
 
 t.test('VS-027 what the host does not take waits, in order', async (t) => {
@@ -44,7 +45,7 @@ t.test('VS-027 what the host does not take waits, in order', async (t) => {
   }
   socket.flush();
   t.notOk(context.watched.get(5)?.writable);
-  socket.close();
+  socket.close(false);
   native.fdClose(peer);
 });
 
@@ -54,16 +55,18 @@ t.test('VS-032 a host that is gone', async (t) => {
   context.chains.set(1, new Uint8Array(HEADER + 10));
   t.equal(socket.send(1, 10, false), 'refused');
   t.ok(socket.refuses);
-  t.equal(socket.receive(1, 10), 0);
+  const buffers = new ReceiveBuffers();
+  buffers.push(1, HEADER + 10);
+  t.equal(socket.receive(buffers, 1, 10, new Uint8Array(HEADER)), 0);
   t.ok(socket.ended);
-  socket.close();
+  socket.close(false);
 });
 
 t.test('no buffer left for a backlog', async (t) => {
   const { socket, context, peer } = rig(false, 0);
   context.chains.set(1, new Uint8Array(HEADER + ROOM));
   t.equal(socket.send(1, ROOM, false), 'no-room');
-  socket.close();
+  socket.close(false);
   native.fdClose(peer);
 });
 
@@ -83,6 +86,6 @@ t.test('the end comes after what waits', async (t) => {
     socket.flush();
   }
   t.equal(total, ROOM);
-  socket.close();
+  socket.close(false);
   native.fdClose(peer);
 });
