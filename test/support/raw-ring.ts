@@ -17,8 +17,6 @@ export const W = DESC_WRITE;
 export const I = DESC_INDIRECT;
 
 const KIB = 1024;
-const FIRST_BYTES = 512 * KIB;
-const SECOND_BYTES = 256 * KIB;
 const MEMORY_BYTES = 1024 * KIB;
 
 /** [address, bytes, flags, next (split) or id (packed)] */
@@ -39,19 +37,22 @@ export class RawRing {
 
   constructor(t: Test, face: Face, options: QueueRigOptions) {
     this.#face = face;
-    this.rig = new QueueRig(t, { eventIdx: true, memoryBytes: MEMORY_BYTES, ...options });
+    const memoryBytes = options.memoryBytes ?? MEMORY_BYTES;
+    const firstBytes = memoryBytes / 2;
+    const secondBytes = memoryBytes / 4;
+    this.rig = new QueueRig(t, { eventIdx: true, ...options, memoryBytes });
     const { shared } = this.rig;
     this.data = shared.guestAddress(shared.allocate(64 * KIB, 4096));
     this.#table = shared.allocate(64 * KIB, 4096);
-    this.joint = shared.guestAddress(FIRST_BYTES);
-    this.hole = this.joint + BigInt(SECOND_BYTES);
-    const first = { ...shared.region, fd: shared.fd, sizeBytes: BigInt(FIRST_BYTES) };
+    this.joint = shared.guestAddress(firstBytes);
+    this.hole = this.joint + BigInt(secondBytes);
+    const first = { ...shared.region, fd: shared.fd, sizeBytes: BigInt(firstBytes) };
     const second = {
       ...first,
       guestAddress: this.joint,
-      userAddress: first.userAddress + BigInt(FIRST_BYTES),
-      sizeBytes: BigInt(SECOND_BYTES),
-      mmapOffsetBytes: BigInt(FIRST_BYTES + SECOND_BYTES),
+      userAddress: first.userAddress + BigInt(firstBytes),
+      sizeBytes: BigInt(secondBytes),
+      mmapOffsetBytes: BigInt(firstBytes + secondBytes),
     };
     const memory = GuestMemory.of([first, second]);
     t.teardown(() => memory.release());

@@ -357,7 +357,7 @@ onFaces('RG-051 PK-010: the smallest and the largest ring, and odd ones', (t, fa
     [true, 32767],
     [true, 32768],
   ] as const) {
-    const ring = new RawRing(t, face, { packed, size });
+    const ring = new RawRing(t, face, { packed, size, memoryBytes: 4 << 20 });
     const count = Math.min(size, 1000);
     for (let i = 0; i < count; i++) {
       ring.rig.driver.add([{ offset: 0, bytes: 4, writable: false }]);
