@@ -25,8 +25,8 @@ export interface TestDeviceOptions<Input> {
 /**
  * Serves the device, lets `use` drive it, and holds it against the contract of the trait: its
  * answers, a session from negotiation to the end, memory that changes under running rings, rings
- * that drain, and a second session on rings of the other format. A sentence for each fault; none when all is well. What `use`
- * throws is thrown.
+ * that drain, and a second session on rings of the other format. A sentence for each fault; none
+ * when all is well. What `use` throws is thrown.
  *
  *     t.same(await testDevice(entropy, async (driver) => {
  *       const { usedBytes } = await driver.send(0, new Uint8Array(0), 64);
