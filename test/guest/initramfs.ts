@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, isAbsolute, join } from 'node:path';
 
 import { CpioArchive } from './cpio.js';
 import { modulesInLoadOrder } from './kernel-modules.js';
@@ -43,7 +43,11 @@ function addPrograms(archive: CpioArchive, more: readonly string[]): void {
     if (applet === '' || applet === 'busybox' || HOST_PROGRAMS.includes(applet)) continue;
     archive.link(`bin/${applet}`, 'busybox');
   }
-  const programs = [...HOST_PROGRAMS, ...more].map(requiredProgram);
+  for (const path of more.filter(isAbsolute)) {
+    archive.file(`bin/${basename(path)}`, readFileSync(path));
+  }
+  const names = [...HOST_PROGRAMS, ...more.filter((name) => !isAbsolute(name))];
+  const programs = names.map(requiredProgram);
   for (const path of programs) archive.file(`bin/${basename(path)}`, readFileSync(path));
   for (const path of new Set(programs.flatMap(sharedLibraries))) {
     archive.file(path, readFileSync(path));
@@ -70,7 +74,7 @@ function addModules(archive: CpioArchive, kernel: GuestKernel): void {
 /**
  * Returns the path of the archive, built anew only when one of its parts has changed. It is not
  * compressed: unpacking gzip under TCG takes longer than handing over the bytes. `programs`: more of
- * the host's, with their libraries.
+ * the host's by name, with their libraries, and static ones by path.
  */
 export function buildInitramfs(kernel: GuestKernel, programs: readonly string[] = []): string {
   const archive = new CpioArchive();
