@@ -60,6 +60,28 @@ for (const packed of [false, true]) {
   );
 }
 
+t.test(
+  'VS-037 TRANSPORT_RESET for a driver that was there before, not for a fresh one',
+  async (t) => {
+    const rows = [
+      { packed: false, base: 0, reset: false },
+      { packed: false, base: 7, reset: true },
+      { packed: true, base: 0x8000_8000, reset: false },
+      { packed: true, base: 0x8007_8007, reset: true },
+    ];
+    for (const { packed, base, reset } of rows) {
+      const scene = await vsockScene(t);
+      const { frontend } = await scene.start(t, {}, { packed, base });
+      const event = frontend.queue(2);
+      event.driver.add([{ offset: frontend.memory.allocate(4), bytes: 4, writable: true }]);
+      event.driver.publish();
+      event.kick();
+      const told = await event.signalled(event.callFd, reset ? 5000 : 100);
+      t.equal(told, reset, `${packed ? 'packed' : 'split'} at 0x${base.toString(16)}`);
+    }
+  },
+);
+
 t.test('VS-034 half-close carries the end one way, the other still flows', async (t) => {
   const scene = await vsockScene(t);
   const driver = await scene.start(t);
