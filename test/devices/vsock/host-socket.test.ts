@@ -96,6 +96,6 @@ t.test('whether the host has left, or only ended', async (t) => {
     t.notOk(socket.left, 'it may still read');
     native.fdClose(peer);
     t.equal(socket.left, !messages);
-    socket.close();
+    socket.close(false);
   }
 });
