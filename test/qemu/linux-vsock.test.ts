@@ -15,6 +15,7 @@ import { within } from '../guest/children.js';
 import type { GuestConsole, GuestLine } from '../guest/console.js';
 import { guestCacheDir, whyNoQemuGuest } from '../guest/kernels.js';
 import { chooseAccelerator, startQemu } from '../guest/qemu.js';
+import { freePort } from '../support/free-port.js';
 import { temporaryDirectory } from '../support/resources.js';
 
 const VERSION = process.env.VHOST_TS_VSOCK_TEST ?? '6.1';
@@ -93,14 +94,6 @@ class Words {
       this.#asked.shift()?.end(`${this.#words.shift()}\n`);
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
 }
 
 interface Rig {
