@@ -79,6 +79,16 @@ export interface DataPlane {
     bytes: number,
     offset: number,
   ): number;
+  /** One receive into `count` chains: bytes received or -errno. */
+  receiveScattered(
+    fd: number,
+    chains: Uint32Array,
+    from: number,
+    count: number,
+    bytes: number,
+    prefix: Uint8Array,
+    lengthAt: number,
+  ): number;
   /** For commands with FLAG_ARENA. */
   setArena(bytes: Uint8Array): void;
   /** native/core/frame-capture.h: where frames that are shown go. */
@@ -195,6 +205,8 @@ interface Addon {
   hostConnectVsock(cid: number, port: number, type: number): number;
   /** AF_VSOCK, from any CID. */
   hostListenVsock(port: number, type: number, backlog: number): number;
+  /** `out` gets both ends of a pair, connected to each other. */
+  hostPair(type: number, out: Int32Array): number;
   /** 0, -EINPROGRESS or another -errno. */
   hostConnected(fd: number): number;
   hostAccept(fd: number): number;
@@ -231,6 +243,9 @@ interface Addon {
   tapAdopt(fd: number, headerBytes: number): number;
   tapSetOffload(fd: number, offload: number): number;
   tapSetQueue(fd: number, attached: boolean): number;
+  /** The Ethernet address of the interface, six bytes. */
+  tapAddress(fd: number, to: Uint8Array): number;
+  tapSetAddress(fd: number, address: Uint8Array): number;
   Watcher: new (fd: number, ready: (events: number) => void) => Watcher;
   DataPlane: new (
     exchange: Uint8Array,

@@ -24,25 +24,29 @@ import type { VsockHandlerOptions, VsockMessage } from './handler.js';
 import { HostListeners } from './host-listeners.js';
 import { NameResolver } from './name-resolver.js';
 import type { VsockOptions } from './options.js';
+import { BUFFERS_MAX } from './receive-buffers.js';
+import type { SiblingOptions } from './sibling-end.js';
 import { decodeState, encodeState, STATE_BYTES } from './state.js';
 import { isAddress } from './tcp-target.js';
 
 /** rx, tx and event; QEMU keeps the last for itself and asks for two. */
 const QUEUES = 3;
 /** Linux's guests take what they are given, up to this. */
-const QUEUE_SIZE = 1024;
+const QUEUE_SIZE = BUFFERS_MAX;
 
 export class VsockDevice implements VirtioDevice {
   readonly name = 'vsock';
   readonly virtioId = 19;
   readonly #options: VsockOptions;
+  readonly #siblings: SiblingOptions | undefined;
   readonly #listeners: HostListeners;
   readonly #resolver: NameResolver;
   #host: DeviceHost | undefined;
 
   /** Throws EndError. */
-  constructor(options: VsockOptions) {
+  constructor(options: VsockOptions, siblings?: SiblingOptions) {
     this.#options = options;
+    this.#siblings = siblings;
     this.#listeners = new HostListeners(options);
     const names = options.forwards.flatMap(({ to }) =>
       to.kind === 'tcp' && !isAddress(to.host) ? [to.host] : [],
@@ -86,6 +90,7 @@ export class VsockDevice implements VirtioDevice {
       forwards,
       listeners: this.#listeners.ends,
       parentCid,
+      siblings: this.#siblings,
     };
     return { moduleUrl: new URL('./handler.js', import.meta.url).href, options };
   }
