@@ -24,7 +24,7 @@ const TURN_BYTES = 65_536;
 /** Buffers for them: Linux's are a page. */
 const TURN_BUFFERS = 16;
 /** The rest of a guest's credit goes in halves, down to this: it tells of more room when little is
- *  left, and meanwhile there is something to send (9 to 26 Gbit/s with buffers of 64 KiB). */
+ *  left, and meanwhile there is something to send. */
 const LAST_BYTES = 4096;
 
 export class PacketSender {
