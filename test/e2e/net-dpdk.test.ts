@@ -132,7 +132,7 @@ function tried<T>(call: () => T): T | undefined {
 
 async function transmits(t: Test, row: Row, daemon: CountedDaemon): Promise<void> {
   const testpmd = await Testpmd.start({
-    device: virtioUser({ ...row, socket: daemon.socket }),
+    devices: [virtioUser({ ...row, socket: daemon.socket })],
     frameBytes: FRAME_BYTES,
   });
   await testpmd.forward('txonly');
@@ -158,7 +158,7 @@ async function receivesAndForwards(
   peer: Datagrams,
 ): Promise<void> {
   const testpmd = await Testpmd.start({
-    device: virtioUser({ ...row, socket: daemon.socket }),
+    devices: [virtioUser({ ...row, socket: daemon.socket })],
     ...(row.mergeable ? { largestBytes: LARGE_BYTES } : {}),
   });
   await testpmd.forward('rxonly');
