@@ -146,7 +146,7 @@ export class SessionRig {
       channelReplyTimeoutMs: options.channelReplyTimeoutMs ?? 30_000,
       ...(options.drainTimeoutMs === undefined ? {} : { drainTimeoutMs: options.drainTimeoutMs }),
     });
-    const backend = new SessionBackendRequests(() => this.session);
+    const backend = new SessionBackendRequests(() => this.session.notifier);
     this.host = {
       backend,
       configChanged: () => void backend.configChanged(),

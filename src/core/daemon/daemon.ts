@@ -61,7 +61,7 @@ export class Daemon {
         workerFailed: (error) => this.#fail(error),
       },
     );
-    const backend = new SessionBackendRequests(() => this.#session);
+    const backend = new SessionBackendRequests(() => this.#session?.notifier);
     device.attach?.({
       backend,
       configChanged: () =>

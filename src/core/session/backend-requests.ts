@@ -24,14 +24,14 @@ export interface BackendAsker {
 }
 
 export class SessionBackendRequests implements BackendRequests {
-  readonly #session: () => BackendAsker | undefined;
+  readonly #asker: () => BackendAsker | undefined;
 
-  constructor(session: () => BackendAsker | undefined) {
-    this.#session = session;
+  constructor(asker: () => BackendAsker | undefined) {
+    this.#asker = asker;
   }
 
   async configChanged(): Promise<void> {
-    await this.#session()?.configChanged();
+    await this.#asker()?.configChanged();
   }
 
   async sharedObjectAdd(uuid: Uint8Array): Promise<void> {
@@ -83,11 +83,11 @@ export class SessionBackendRequests implements BackendRequests {
     payload: BackendPayloadOf<N>,
     fds: readonly number[] = [],
   ): Promise<number | undefined> {
-    const session = this.#session();
-    if (session === undefined) {
+    const asker = this.#asker();
+    if (asker === undefined) {
       throw new VhostUserError('CHANNEL_MISSING', 'no front-end is connected');
     }
-    return await session.requestFrontend(name, payload, fds);
+    return await asker.requestFrontend(name, payload, fds);
   }
 }
 

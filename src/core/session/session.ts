@@ -8,9 +8,6 @@ import { type Log, rateLimited } from '../log.js';
 import { GuestMemory } from '../memory/guest-memory.js';
 import type { InflightArea } from '../memory/inflight-area.js';
 import {
-  type BackendPayloadOf,
-  type BackendRequestName,
-  backendRequest,
   decodeFrontendMessage,
   encodeRefusal,
   encodeReply,
@@ -18,7 +15,6 @@ import {
   type FrontendMessage,
   frontendRequestById,
   hasFeature,
-  type IotlbMessage,
   type MessageHeader,
   NACK,
   payloadCodec,
@@ -26,7 +22,6 @@ import {
   replyIsDue,
   VHOST_F_LOG_ALL,
   VHOST_USER_F_PROTOCOL_FEATURES,
-  VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VhostUserError,
   VIRTIO_F_ACCESS_PLATFORM,
@@ -36,27 +31,20 @@ import {
 import type { IoRange } from '../worker/commands.js';
 import { codeOfFault, RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
-import { BackendChannel } from './backend-channel.js';
-import type { BackendAsker } from './backend-requests.js';
 import { DirtyLog } from './dirty-log.js';
+import { Drains } from './drains.js';
+import { FrontendNotifier, type NotifierContext } from './frontend-notifier.js';
+import { checkGates } from './gates.js';
 import { HANDLERS } from './handlers/index.js';
-import { InbandCalls } from './inband-calls.js';
 import { Postcopy } from './postcopy.js';
 import { ReplyInstead, ReplyWithFd } from './reply-with-fd.js';
 import type { StateTransfer } from './state-transfer.js';
 import { addressingOf, Translations } from './translations.js';
 import { firstBase, Vring } from './vring.js';
-import { withLimit } from './with-limit.js';
-
-/** Storage that hangs must not hold the front-end for ever; QEMU's own I/O timeouts are longer. */
-export const DRAIN_TIMEOUT_MS = 30_000;
 
 /** What ends the handshake. Afterwards a front-end may be silent for hours: QEMU sends SET_OWNER
  *  when it starts, and SET_FEATURES when the guest has found a driver. */
 const HANDSHAKE_ENDS = new Set(['SET_OWNER', 'SET_FEATURES']);
-
-/** Requests a front-end may send whatever it negotiated: SPDK asks GET_QUEUE_NUM without MQ. */
-const UNGATED = new Set(['GET_QUEUE_NUM']);
 
 export interface SessionOptions {
   readonly connection: Connection;
@@ -70,7 +58,7 @@ export interface SessionOptions {
   readonly channelReplyTimeoutMs?: number;
 }
 
-export class Session implements BackendAsker {
+export class Session implements NotifierContext {
   readonly connection: Connection;
   readonly device: VirtioDevice;
   readonly pool: WorkerPool;
@@ -88,39 +76,28 @@ export class Session implements BackendAsker {
   #inflight: InflightArea | undefined;
   /** The transfer of device state in progress, or the last one. */
   stateTransfer: StateTransfer | undefined;
-  #backendChannel: BackendChannel | undefined;
-  readonly #channelReplyTimeoutMs: number | undefined;
-  /** Some SET_VRING_CALL came with a descriptor. */
-  signalledByFd = false;
-  readonly #inbandCalls: InbandCalls;
+  /** What this side says unasked. */
+  readonly notifier: FrontendNotifier;
   readonly translations: Translations;
   readonly postcopy = new Postcopy();
-  /** Config space changed while nothing might be sent. */
-  #configChangeDue = false;
-  readonly #drainTimeoutMs: number;
   readonly #handshakeTimeoutMs: number | undefined;
   #handshakeTimer: NodeJS.Timeout | undefined;
-  readonly #peerFault: Log['warn'];
-  /** Stops of vrings that outlive their request because storage hangs. */
-  readonly #draining = new Set<Promise<unknown>>();
+  readonly peerFault: Log['warn'];
+  readonly #drains: Drains;
 
   constructor(options: SessionOptions) {
-    const { connection, device, pool, log, drainTimeoutMs, handshakeTimeoutMs } = options;
+    const { connection, device, pool, log } = options;
     this.connection = connection;
     this.device = device;
     this.pool = pool;
     this.log = log;
     this.dirtyLog = new DirtyLog(pool);
-    this.translations = new Translations(log, (message) => this.#tellOfTranslation(message));
+    this.peerFault = rateLimited((fields, message) => log.warn(fields, message));
     this.vrings = Array.from({ length: device.numQueues() }, (_, index) => new Vring(index));
-    this.#drainTimeoutMs = drainTimeoutMs ?? DRAIN_TIMEOUT_MS;
-    this.#channelReplyTimeoutMs = options.channelReplyTimeoutMs;
-    this.#peerFault = rateLimited((fields, message) => log.warn(fields, message));
-    this.#handshakeTimeoutMs = handshakeTimeoutMs;
-    this.#inbandCalls = new InbandCalls(
-      (queue) => this.requestFrontend('VRING_CALL', { index: queue, num: 0 }),
-      (queue, error) => this.#peerFault({ queue }, `call not delivered: ${error}`),
-    );
+    this.notifier = new FrontendNotifier(this, options.channelReplyTimeoutMs);
+    this.translations = new Translations(log, (message) => this.notifier.translation(message));
+    this.#drains = new Drains(options.drainTimeoutMs);
+    this.#handshakeTimeoutMs = options.handshakeTimeoutMs;
   }
 
   get offeredFeatures(): bigint {
@@ -161,11 +138,10 @@ export class Session implements BackendAsker {
   /** A worker gave a ring up. The others go on; lost memory ends the session (CS-077). */
   queueBroken(queue: number, fault: number): void {
     const code = codeOfFault(fault);
-    this.#peerFault({ queue, code, fault: RING_FAULTS[fault] ?? fault }, 'virtqueue stopped');
-    if (this.inband && (this.vrings[queue]?.errByMessage || !this.signalledByFd)) {
-      this.requestFrontend('VRING_ERR', { index: queue, num: 0 }).catch((error: unknown) =>
-        this.#peerFault({ queue }, `error not delivered: ${error}`),
-      );
+    this.peerFault({ queue, code, fault: RING_FAULTS[fault] ?? fault }, 'virtqueue stopped');
+    const vring = this.vrings[queue];
+    if (vring !== undefined) {
+      this.notifier.vringBroken(vring);
     }
     if (fault === RING_FAULT_MEMORY_LOST) {
       this.connection.fail(new VhostUserError('MEMORY_LOST'));
@@ -175,63 +151,20 @@ export class Session implements BackendAsker {
   /** A worker has work for the driver of a vring without call descriptor. */
   inbandCall(queue: number): void {
     const vring = this.vrings[queue];
-    if (vring !== undefined && this.#callsByMessage(vring)) {
-      this.#inbandCalls.call(queue);
+    if (vring !== undefined) {
+      this.notifier.call(vring);
     }
-  }
-
-  get inband(): boolean {
-    return hasFeature(this.protocolFeatures, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS);
   }
 
   get #suspended(): boolean {
     return !this.vrings.some((vring) => vring.started);
   }
 
-  /** Takes the socket of the back-end channel; the former one ends, and whoever waits on it. */
+  /** Takes the socket of the back-end channel. */
   setBackendChannel(fd: number): void {
-    this.#backendChannel?.close();
-    this.#backendChannel = new BackendChannel(fd, {
-      log: this.log,
-      ...(this.#channelReplyTimeoutMs === undefined
-        ? {}
-        : { replyTimeoutMs: this.#channelReplyTimeoutMs }),
-    });
+    this.notifier.open(fd);
     this.translations.channelOpened();
     this.device.backendChannelOpened?.();
-    // A call that went the old way may never have been seen.
-    for (const vring of this.vrings) {
-      this.#callByMessage(vring);
-    }
-  }
-
-  /** A request on the back-end channel; the reply's descriptor, the caller's, if there is one. */
-  async requestFrontend<N extends BackendRequestName>(
-    name: N,
-    payload: BackendPayloadOf<N>,
-    fds: readonly number[] = [],
-  ): Promise<number | undefined> {
-    const row = backendRequest(name) as unknown as RequestRow;
-    this.#checkGates(row);
-    if (this.#backendChannel === undefined) {
-      throw new VhostUserError('CHANNEL_MISSING', row.name);
-    }
-    // vhost-user "Suspended device state": no message to the front-end.
-    if (this.#suspended) {
-      throw new VhostUserError('SESSION_STATE', `${row.name} while all vrings are stopped`);
-    }
-    const { protocolFeatures } = this;
-    return await this.#backendChannel.request(name, payload, { protocolFeatures, fds });
-  }
-
-  /** Tells the front-end as soon as it may be told; one without channel or CONFIG never is. */
-  async configChanged(): Promise<void> {
-    this.#configChangeDue = this.#suspended;
-    const { needs } = backendRequest('CONFIG_CHANGE_MSG');
-    const listens = this.#backendChannel !== undefined && hasFeature(this.protocolFeatures, needs);
-    if (!this.#configChangeDue && listens) {
-      await this.requestFrontend('CONFIG_CHANGE_MSG', undefined);
-    }
   }
 
   vring(index: number): Vring {
@@ -260,7 +193,7 @@ export class Session implements BackendAsker {
         eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
         packed: this.packed,
         addressing: addressingOf(this.ackedFeatures, this.protocolFeatures),
-        inband: this.inband,
+        inband: this.notifier.inband,
         pool: this.pool,
       });
     } catch (error) {
@@ -268,13 +201,7 @@ export class Session implements BackendAsker {
       throw error;
     }
     this.log.debug({ queue: vring.index, size: vring.size, base: vring.base }, 'vring started');
-    // As SET_VRING_CALL signals on receipt: an interrupt may have been lost with a former back-end.
-    this.#callByMessage(vring);
-    if (this.#configChangeDue) {
-      this.configChanged().catch((error: unknown) =>
-        this.#peerFault({}, `config change not delivered: ${error}`),
-      );
-    }
+    this.notifier.vringStarted(vring);
   }
 
   /** Vrings that start from now on record their requests there. */
@@ -290,21 +217,13 @@ export class Session implements BackendAsker {
   /** Drains (or suspends) and stops, within the limit; the base to go on from. */
   async stopVring(vring: Vring, suspend = false): Promise<number> {
     this.translations.forget(vring.index);
-    const base = await this.#drain(this.#stop(vring, suspend));
+    const base = await this.#drains.run(this.#stop(vring, suspend));
     return base ?? firstBase(this.packed);
-  }
-
-  /** Waits for requests in flight, within the limit; what is left then is waited for at the end. */
-  async #drain<T>(work: Promise<T>): Promise<T> {
-    this.#draining.add(work);
-    const settled = () => this.#draining.delete(work);
-    work.then(settled, settled);
-    return await withLimit(work, this.#drainTimeoutMs, () => new VhostUserError('DRAIN_TIMEOUT'));
   }
 
   async #stop(vring: Vring, suspend: boolean): Promise<number | undefined> {
     const ran = vring.started;
-    const base = await vring.stop(this.pool, suspend, () => this.#inbandCalls.flush(vring.index));
+    const base = await vring.stop(this.pool, suspend, () => this.notifier.vringStops(vring));
     if (ran) {
       await this.#releaseUnused();
     }
@@ -344,33 +263,12 @@ export class Session implements BackendAsker {
       ? Promise.resolve()
       : this.pool.changeTranslations(next.id, range);
     // Not before the workers have it: the number they are told must still be there.
-    await this.#drain(changed.finally(() => former.release()));
-  }
-
-  /** Without a channel the ring waits until there is one. */
-  #tellOfTranslation(message: IotlbMessage): void {
-    const { protocolFeatures } = this;
-    const options = { protocolFeatures, acknowledged: false };
-    this.#backendChannel
-      ?.request('IOTLB_MSG', message, options)
-      .catch((error: unknown) => this.#peerFault({}, `miss not delivered: ${error}`));
+    await this.#drains.run(changed.finally(() => former.release()));
   }
 
   async forgetTranslations(): Promise<void> {
     const all = { first: 0n, last: (1n << 64n) - 1n };
     await this.changeTranslations(this.memory.withoutTranslations(all.first, all.last), all);
-  }
-
-  /** Only for a front-end that says so, or has given no call descriptor to any vring (User-mode
-   *  Linux): QEMU acknowledges INBAND_NOTIFICATIONS without knowing the messages. */
-  #callsByMessage(vring: Vring): boolean {
-    return this.inband && (vring.callByMessage || !this.signalledByFd);
-  }
-
-  #callByMessage(vring: Vring): void {
-    if (vring.started && this.#callsByMessage(vring)) {
-      this.#inbandCalls.call(vring.index);
-    }
   }
 
   async #serve(message: RawMessage): Promise<void> {
@@ -392,7 +290,7 @@ export class Session implements BackendAsker {
         protocolFeatures: this.protocolFeatures,
       });
       this.log.debug({ request: decoded.name, fds: fds.count }, 'message');
-      this.#checkGates(row as RequestRow);
+      checkGates(row as RequestRow, this);
       const reply = await this.#handle(decoded, message);
       if (HANDSHAKE_ENDS.has(decoded.name)) {
         clearTimeout(this.#handshakeTimer);
@@ -424,26 +322,13 @@ export class Session implements BackendAsker {
     return HANDLERS[decoded.name](this, decoded.payload as never, fds);
   }
 
-  #checkGates(row: RequestRow): void {
-    if (!UNGATED.has(row.name) && !hasFeature(this.protocolFeatures, row.needs)) {
-      throw new VhostUserError('NOT_NEGOTIATED', row.name);
-    }
-    if (row.feature !== undefined) {
-      const { mask, state } = row.feature;
-      const bits = state === 'offered' ? this.offeredFeatures : this.ackedFeatures;
-      if (!hasFeature(bits, mask)) {
-        throw new VhostUserError('NOT_NEGOTIATED', row.name);
-      }
-    }
-  }
-
   /** A refusal where one can be sent; without a reply only closing tells the front-end. */
   #refuse(error: unknown, header: MessageHeader, row: RequestRow | undefined): void {
     if (!(error instanceof VhostUserError) || error.closesSession) {
       throw error;
     }
     const request = row?.name ?? header.request;
-    this.#peerFault({ request, code: error.code }, error.message);
+    this.peerFault({ request, code: error.code }, error.message);
     if (row === undefined) {
       const hasAck = hasFeature(this.protocolFeatures, VHOST_USER_PROTOCOL_F_REPLY_ACK);
       if (!header.needReply || !hasAck) {
@@ -474,12 +359,12 @@ export class Session implements BackendAsker {
   async #end(): Promise<void> {
     clearTimeout(this.#handshakeTimer);
     this.connection.close();
-    this.#backendChannel?.close();
+    this.notifier.close();
     // A worker that waits for a page nobody will bring could not stop.
     this.postcopy.end(this.memory);
     await this.stopAllVrings().catch((error: unknown) => this.#logEnd(error));
     // Memory and device stay until the last request that uses them has come back.
-    await Promise.allSettled(this.#draining);
+    await this.#drains.settled();
     for (const vring of this.vrings) vring.close();
     await this.dirtyLog.close();
     await this.stateTransfer?.ended;

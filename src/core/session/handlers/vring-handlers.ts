@@ -142,7 +142,7 @@ export async function setVringCall(session: Session, word: VringFd, fds: FdBag):
     // back-end. QEMU's own vhost-user-blk test waits for it.
     native.eventfdSignal(fd);
   }
-  session.signalledByFd ||= fd !== undefined;
+  session.notifier.signalledByFd ||= fd !== undefined;
   await vring.setCall(fd, session.pool);
   return SUCCESS;
 }
