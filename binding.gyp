@@ -10,6 +10,7 @@
         "native/core/dirty-log.cc",
         "native/core/fault-guard.cc",
         "native/core/data-plane-frames.cc",
+        "native/core/frame-capture.cc",
         "native/core/frame-receiver.cc",
         "native/core/guest-memory.cc",
         "native/core/host-file.cc",

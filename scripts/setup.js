@@ -51,6 +51,8 @@ const DEBIAN_PACKAGES = [
   { name: 'qemu-utils', need: 'test', program: 'qemu-img' },
   { name: 'busybox-static', need: 'test' },
   { name: 'e2fsprogs', need: 'test', program: 'mkfs.ext4' },
+  { name: 'tcpdump', need: 'test', program: 'tcpdump' },
+  { name: 'passt', need: 'test', program: 'passt' },
 ];
 
 /** Guest kernels, unpacked and never installed: the machine's own boot files stay untouched. */

@@ -92,7 +92,14 @@ function start(command, args) {
   });
 }
 
-const cppFiles = ['native/core', 'native/binding', 'native/test', 'bench/common', 'bench/blk']
+const cppFiles = [
+  'native/core',
+  'native/binding',
+  'native/test',
+  'bench/common',
+  'bench/blk',
+  'bench/vsock',
+]
   .filter((place) => existsSync(place))
   .flatMap((place) => readdirSync(place).map((name) => join(place, name)))
   .filter((name) => /\.(h|cc)$/.test(name));

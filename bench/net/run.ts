@@ -4,6 +4,7 @@ import { availableParallelism, cpus, release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BackEnd, type BackEndPlace, startNetVhost, startVhostTs } from './back-end.js';
+import { BULK_CASES, compareBulk, whyNoBulk } from './bulk.js';
 import { METRICS, type PacketCase, packetCases, type Way } from './cases.js';
 import { parseOptions, type RunOptions, USAGE } from './options.js';
 import { type LoadSettings, runPackets, type Sample } from './packet-load.js';
@@ -74,24 +75,46 @@ function whyNot({ way }: PacketCase): string | undefined {
   return way === 'switch' && !help.includes('--switch') ? 'no --switch yet' : whyNoTestpmd();
 }
 
+/** What can be measured, each by its name. */
+interface Runnable {
+  readonly name: string;
+  readonly whyNot: () => string | undefined;
+  readonly compare: () => Promise<Row[]>;
+}
+
+function runnables(options: RunOptions, directory: string): Runnable[] {
+  const packets = packetCases().map((of) => ({
+    name: of.name,
+    whyNot: () => whyNot(of),
+    compare: () => comparePackets(of, options, directory),
+  }));
+  const { rounds, seconds } = options;
+  const bulk = BULK_CASES.map((of) => ({
+    name: of.name,
+    whyNot: whyNoBulk,
+    compare: () => compareBulk(of, { binPath: OWN_BIN, directory, rounds, seconds }),
+  }));
+  return [...packets, ...bulk].filter(({ name }) => options.only.test(name));
+}
+
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
-  const cases = packetCases().filter(({ name }) => options.only.test(name));
   if (options.help) return print(USAGE);
-  if (options.list) return print(cases.map(({ name }) => name).join('\n'));
   if (availableParallelism() < 2) throw new Error('needs two CPUs: one for each side');
   const directory = mkdtempSync(join(tmpdir(), 'vhost-ts-bench-'));
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+  const cases = runnables(options, directory);
+  if (options.list) return print(cases.map(({ name }) => name).join('\n'));
 
   print(`# A = ${options.a}, B = ${options.b}, ${options.rounds} rounds of ${options.seconds} s`);
   const rows: Row[] = [];
-  for (const packetCase of cases) {
-    const reason = whyNot(packetCase);
+  for (const { name, whyNot, compare } of cases) {
+    const reason = whyNot();
     if (reason !== undefined) {
-      print(`# ${packetCase.name}: skipped, ${reason}`);
+      print(`# ${name}: skipped, ${reason}`);
       continue;
     }
-    const compared = await comparePackets(packetCase, options, directory);
+    const compared = await compare();
     print(formatTable(compared).split('\n').slice(2).join('\n'));
     rows.push(...compared);
   }

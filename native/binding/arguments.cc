@@ -45,9 +45,11 @@ Napi::Function Arguments::function(size_t index) const {
 Bytes Arguments::bytes(size_t index) const {
   if (!info_[index].IsTypedArray()) throw wrong(index, "a typed array");
   const Napi::TypedArray array = info_[index].As<Napi::TypedArray>();
-  auto* base = static_cast<uint8_t*>(array.ArrayBuffer().Data());
-  if (base == nullptr) return {nullptr, 0};
-  return {base + array.ByteOffset(), array.ByteLength()};
+  // Not by way of the buffer: napi knows none that is shared.
+  void* data = nullptr;
+  napi_get_typedarray_info(info_.Env(), array, nullptr, nullptr, &data, nullptr, nullptr);
+  if (data == nullptr) return {nullptr, 0};
+  return {static_cast<uint8_t*>(data), array.ByteLength()};
 }
 
 Bytes Arguments::range(size_t index) const {

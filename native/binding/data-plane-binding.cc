@@ -43,6 +43,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                              InstanceMethod<&Self::copyIn>("copyIn"),
                              InstanceMethod<&Self::move>("move"),
                              InstanceMethod<&Self::setArena>("setArena"),
+                             InstanceMethod<&Self::setCapture>("setCapture"),
+                             InstanceMethod<&Self::capture>("capture"),
                              InstanceMethod<&Self::watch>("watch"),
                              InstanceMethod<&Self::unwatch>("unwatch"),
                              InstanceMethod<&Self::giveUp>("giveUp"),
@@ -247,6 +249,22 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     return info.Env().Undefined();
   }
 
+  // (bytes) -> 0 or -errno; kept alive as long as the data plane.
+  Napi::Value setCapture(const Napi::CallbackInfo& info) {
+    const Bytes memory = Arguments(info).bytes(0);
+    captureMemory_ = Napi::Persistent(info[0].As<Napi::Object>());
+    return number(info, plane(info)->setCapture(memory.data, memory.length));
+  }
+
+  // (tag, prefix, prefixOffset, prefixBytes, chain, offset, bytes)
+  Napi::Value capture(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    const Bytes prefix = arguments.range(1);
+    plane(info)->capture(arguments.u32(0), {prefix.data, prefix.length}, arguments.u32(4),
+                         arguments.u32(5), arguments.u32(6));
+    return info.Env().Undefined();
+  }
+
   // (fd, token, writable) -> 0 or -errno
   Napi::Value watch(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
@@ -280,6 +298,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
   std::unique_ptr<DataPlane> plane_;
   Napi::ObjectReference exchange_;
   Napi::ObjectReference arena_;
+  Napi::ObjectReference captureMemory_;
 };
 
 }  // namespace

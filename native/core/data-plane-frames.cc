@@ -77,12 +77,42 @@ int DataPlane::receiveFramesInto(const CommandRecord& command, const uint32_t* l
     report->dropped += got.chains > 0 ? 0 : 1;
     report->bytes += static_cast<uint32_t>(got.result);
     report->chains += got.chains;
+    if (command.capture != 0 && got.chains > 0) captureReceived(command, waiting);
     for (uint32_t i = 0; i < got.chains; i++) {
       complete(list[report->chains - got.chains + i], 0, 0, 0, frameUsed_[i]);
     }
     waiting.skip(got.chains);
   }
   return 0;
+}
+
+// The frame that frameUsed_ tells of, without its header.
+void DataPlane::captureReceived(const CommandRecord& command, const WaitingChains& chains) {
+  if (capture_ == nullptr) return;
+  captureSegments_.clear();
+  uint32_t header = command.tailByte;
+  for (size_t i = 0; i < frameUsed_.size(); i++) {
+    const uint32_t skipped = std::min(header, frameUsed_[i]);
+    chains.at(i)->slice(true, skipped, frameUsed_[i] - skipped, &captureSegments_);
+    header -= skipped;
+  }
+  capture_->add(command.capture, captureSegments_);
+}
+
+int DataPlane::setCapture(uint8_t* memory, size_t bytes) {
+  if (!FrameCapture::fits(memory, bytes)) return -EINVAL;
+  capture_ = std::make_unique<FrameCapture>(memory, bytes);
+  return 0;
+}
+
+void DataPlane::capture(uint32_t tag, const iovec& prefix, uint32_t chain, uint32_t offset,
+                        uint32_t bytes) {
+  if (capture_ == nullptr || tag == 0) return;
+  captureSegments_.clear();
+  if (prefix.iov_len > 0) captureSegments_.push_back(prefix);
+  const DescriptorChain* rest = chainOf(chain);
+  if (rest != nullptr) rest->slice(false, offset, bytes, &captureSegments_);
+  capture_->add(tag, captureSegments_);
 }
 
 void DataPlane::unpop(uint32_t chain) {

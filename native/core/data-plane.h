@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "exchange.h"
+#include "frame-capture.h"
 #include "frame-receiver.h"
 #include "io-engine.h"
 #include "operation-runner.h"
@@ -112,6 +113,12 @@ class DataPlane {
   // full); bytes moved or -errno. The chain stays open.
   int64_t moveNow(const CommandRecord& command);
 
+  // Frames shown to somebody who looks on go into this memory; borrowed for the data plane's life.
+  // -EINVAL when it can't be a FrameCapture's.
+  int setCapture(uint8_t* memory, size_t bytes);
+  // Shows a frame: `prefix`, then that part of a chain's readable side (kNoChain: nothing).
+  void capture(uint32_t tag, const iovec& prefix, uint32_t chain, uint32_t offset, uint32_t bytes);
+
   // Watches a descriptor of the device's: a kReadable event with this token each time it becomes
   // readable (or, if asked, writable). Borrowed; one that hung up is watched no longer. -EEXIST,
   // -ENOSPC, or the engine's.
@@ -141,6 +148,7 @@ class DataPlane {
   void runCommands(uint32_t count);
   void receiveFrames(const CommandRecord& command);
   int receiveFramesInto(const CommandRecord& command, const uint32_t* list, FrameReport* report);
+  void captureReceived(const CommandRecord& command, const WaitingChains& chains);
   void unpop(uint32_t chain);
   void reap();
   void finish(const Operation& op, int result);
@@ -172,6 +180,8 @@ class DataPlane {
   SpinPolicy deviceSpin_;
   Arena arena_;
   FrameReceiver frames_;
+  std::unique_ptr<FrameCapture> capture_;       // nobody looks on: none
+  std::vector<iovec> captureSegments_;          // scratch of capture
   std::vector<uint32_t> frameUsed_;             // scratch of receiveFrames
   std::vector<std::unique_ptr<Vring>> vrings_;  // by queue index
   std::vector<uint32_t> active_;                // queue indices that exist

@@ -69,7 +69,9 @@ struct CommandRecord {
   uint32_t usedLength;
   uint32_t tag;  // comes back in the completion record
   int32_t mode;  // fallocate
-  uint32_t reserved[2];
+  // kReceiveFrames: tag of the frames for whoever looks on (FrameCapture); 0: not shown.
+  uint32_t capture;
+  uint32_t reserved;
 };
 static_assert(sizeof(CommandRecord) == 64);
 

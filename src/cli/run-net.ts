@@ -21,6 +21,8 @@ export interface NetFlags extends ServeFlags {
   readonly 'queue-pairs': number;
   readonly 'queue-size': number;
   readonly 'queue-num': 'queues' | 'pairs';
+  readonly pcap?: string | undefined;
+  readonly 'pcap-limit'?: number | undefined;
   readonly workers: number;
 }
 
@@ -31,11 +33,11 @@ const EXIT_REASONS: Readonly<Record<HostEndError['reason'], ExitReason>> = {
 };
 
 /** Options whose flag has another name. */
-const FLAG_NAMES = { tapFds: 'tap-fd' };
+const FLAG_NAMES = { tapFds: 'tap-fd', pcapLimitMib: 'pcap-limit' };
 
 export async function runNet(flags: NetFlags): Promise<void> {
   const log = loggerOf('net', flags);
-  const device = openDevice(parseOptions(flags));
+  const device = openDevice(parseOptions(flags), log);
   try {
     const workers = Math.min(flags.workers, flags['queue-pairs']);
     await serve(flags, {
@@ -44,7 +46,7 @@ export async function runNet(flags: NetFlags): Promise<void> {
       onReload: () => logCounts(device, log),
     });
   } finally {
-    device.close();
+    await device.close();
   }
 }
 
@@ -68,6 +70,8 @@ function parseOptions(flags: NetFlags): NetOptions {
     queuePairs: flags['queue-pairs'],
     queueSize: flags['queue-size'],
     queueNum: flags['queue-num'],
+    pcap: flags.pcap,
+    pcapLimitMib: flags['pcap-limit'],
   });
   const parsed = netOptionsSchema.safeParse(options);
   if (!parsed.success) {
@@ -76,9 +80,9 @@ function parseOptions(flags: NetFlags): NetOptions {
   return parsed.data;
 }
 
-function openDevice(options: NetOptions): NetDevice {
+function openDevice(options: NetOptions, log: Log): NetDevice {
   try {
-    return new NetDevice(options);
+    return new NetDevice(options, (message) => log.warn({}, message));
   } catch (error) {
     if (error instanceof HostEndError) {
       throw new UserError(EXIT_REASONS[error.reason], error.message);

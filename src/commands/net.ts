@@ -75,6 +75,15 @@ export default class Net extends BaseCommand {
       default: 'queues',
       description: 'what GET_QUEUE_NUM counts',
     }),
+    pcap: Flags.string({
+      description: "write the guest's frames to this file (pcapng)",
+      helpValue: 'FILE',
+    }),
+    'pcap-limit': Flags.integer({
+      min: 1,
+      description: 'largest file --pcap writes (default: 1024)',
+      helpValue: 'MIB',
+    }),
     ...WORKER_FLAGS,
     ...LOG_FLAGS,
     ...INFORMATION_FLAGS,

@@ -203,6 +203,13 @@ export interface HandlerContext {
     bytes: number,
     chainOffset: number,
   ): number;
+  /** Frames shown from now on go into this ring (native/core/frame-capture.h), for another thread
+   *  to read; pinned as long as the worker lives. Throws for memory that is none. */
+  useCapture(ring: Uint8Array): void;
+  /** Shows a frame under a tag other than 0: `prefix`, then `bytes` of the readable part of a chain
+   *  in flight from `offset` on (NO_CHAIN: nothing more). Without a ring, or room in it, nothing
+   *  happens. */
+  capture(tag: number, prefix: Uint8Array, chain: number, offset: number, bytes: number): void;
   /** Calls `QueueHandler.again` after the next turn, which does not sleep: the driver sees what is
    *  complete while the rest is worked on. */
   callAgain(): void;

@@ -28,6 +28,7 @@ export const COMMAND_TAIL_BYTE = 10;
 export const COMMAND_USED_LENGTH = 11;
 export const COMMAND_TAG = 12;
 export const COMMAND_MODE = 13;
+export const COMMAND_CAPTURE = 14;
 
 export const COMPLETION_CHAIN = 0;
 export const COMPLETION_TAG = 1;

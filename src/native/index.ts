@@ -81,6 +81,18 @@ export interface DataPlane {
   ): number;
   /** For commands with FLAG_ARENA. */
   setArena(bytes: Uint8Array): void;
+  /** native/core/frame-capture.h: where frames that are shown go. */
+  setCapture(memory: Uint8Array): number;
+  /** Shows a frame: bytes of `prefix`, then a part of a chain's readable side. */
+  capture(
+    tag: number,
+    prefix: Uint8Array,
+    prefixOffset: number,
+    prefixBytes: number,
+    chain: number,
+    offset: number,
+    bytes: number,
+  ): void;
   watch(fd: number, token: number, writable: boolean): number;
   unwatch(token: number): void;
   giveUp(queue: number): void;

@@ -51,6 +51,8 @@ class Rig {
       copyIn: (_chain, _offset, _from, bytes) => bytes,
       watch: (...words) => this.watched.push(words as number[]),
       useArena: () => {},
+      useCapture: () => {},
+      capture: () => {},
       unwatch: (token) => this.watched.push([token]),
     });
   }

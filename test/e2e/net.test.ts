@@ -1,15 +1,20 @@
 // The card as a user runs it: the command, a front-end, frames.
 
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { DaemonProcess, NetDriver, TestFrontend } from '../../src/testing/index.js';
 import { frame } from '../support/frames.js';
+import { readCapture } from '../support/pcapng.js';
 import { temporaryDirectory } from '../support/resources.js';
 import { Wire, whyNoTap } from '../support/taps.js';
 
-t.test('vhost-ts net --null', async (t) => {
-  const socket = join(temporaryDirectory(t), 's');
-  const daemon = await DaemonProcess.net(socket, ['--null', '--log-format', 'json']);
+t.test('vhost-ts net --null --pcap', async (t) => {
+  const directory = temporaryDirectory(t);
+  const socket = join(directory, 's');
+  const pcap = join(directory, 'c.pcapng');
+  const capture = ['--pcap', pcap, '--pcap-limit', '1'];
+  const daemon = await DaemonProcess.net(socket, ['--null', '--log-format', 'json', ...capture]);
   t.teardown(() => daemon.stop());
   const frontend = await TestFrontend.start({ socket, queues: 2 });
   await new NetDriver(frontend).transmit(frame(1514));
@@ -19,6 +24,8 @@ t.test('vhost-ts net --null', async (t) => {
   const { code, stderr } = await daemon.stop();
   t.equal(code, 0);
   t.match(stderr, /"queue":1,"packets":1,"bytes":1514/, 'SIGHUP logs the counts');
+  const { frames, drops } = readCapture(readFileSync(pcap));
+  t.same([frames.map(({ bytes }) => bytes.byteLength), drops], [[1514], 0n]);
 });
 
 t.test('vhost-ts net --tap', { skip: whyNoTap() ?? false }, async (t) => {

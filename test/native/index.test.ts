@@ -153,6 +153,8 @@ const METHODS: Signatures = {
   copyOut: ['u32', 'u32', 'bytes', 'u32', 'u32'],
   copyIn: ['u32', 'u32', 'bytes', 'u32', 'u32'],
   setArena: ['bytes'],
+  setCapture: ['bytes'],
+  capture: ['u32', 'bytes', 'u32', 'u32', 'u32', 'u32', 'u32'],
   move: [], // as turn(): on the data path, what is no number counts as zero
   watch: ['fd', 'u32', 'flag'],
   unwatch: ['u32'],

@@ -50,6 +50,8 @@ export class BlkRig {
       move: () => 0,
       callAgain: () => {},
       useArena: () => {},
+      useCapture: () => {},
+      capture: () => {},
       unwatch: () => {},
       copyOut: (chain, offset, to, bytes) => {
         const from = this.#readable.get(chain)?.subarray(offset, offset + bytes) ?? [];

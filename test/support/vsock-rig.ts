@@ -40,6 +40,8 @@ export class PlainContext implements HandlerContext {
 
   addFile(): void {}
   useArena(): void {}
+  useCapture(): void {}
+  capture(): void {}
 
   callAgain(): void {
     this.again = true;

@@ -5,6 +5,7 @@ import { exchange } from '../../native/index.js';
 
 const {
   COMMANDS_MAX,
+  COMMAND_CAPTURE,
   COMMAND_CHAIN,
   COMMAND_CHAIN_OFFSET,
   COMMAND_CODE,
@@ -145,6 +146,7 @@ export class CommandWriter {
    * `reportOffset` what was done. Until then the list must stay as it is.
    *
    * @param flags FLAG_SOCKET (frames without header), FLAG_MERGE
+   * @param capture tag under which frames are shown (HandlerContext.capture); 0: they are not
    */
   receiveFrames(
     fd: number,
@@ -156,6 +158,7 @@ export class CommandWriter {
     framesMax: number,
     bytesMax: number,
     tag: number,
+    capture = 0,
   ): void {
     const at = this.#next();
     const words = this.#words;
@@ -169,6 +172,7 @@ export class CommandWriter {
     words[at + COMMAND_USED_LENGTH] = listCount;
     words[at + COMMAND_TAG] = tag;
     words[at + COMMAND_MODE] = framesMax;
+    words[at + COMMAND_CAPTURE] = capture;
     this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytesMax;
   }
 

@@ -86,6 +86,9 @@ export class QueueWorker {
         this.#again = true;
       },
       useArena: (bytes) => plane.setArena(bytes),
+      useCapture: (ring) => void check('capture', plane.setCapture(ring)),
+      capture: (tag, prefix, chain, offset, bytes) =>
+        plane.capture(tag, prefix, 0, prefix.byteLength, chain, offset, bytes),
       watch: (fd, token, writable = false) => {
         check('watch', plane.watch(fd, token, writable));
         this.#watched.add(token);

@@ -7,6 +7,7 @@ import {
   VIRTIO_F_RING_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
 } from '../../core/protocol/index.js';
+import { CaptureFile } from './capture/capture-file.js';
 import { NetCounters, type QueueCounts } from './counters.js';
 import {
   encodeConfig,
@@ -34,16 +35,23 @@ export class NetDevice implements VirtioDevice {
   readonly #end: OpenedHostEnd;
   readonly #counters: NetCounters;
   readonly #mac: Uint8Array;
+  readonly #capture: CaptureFile | undefined;
   #mtu: number | undefined;
   #host: DeviceHost | undefined;
 
   /** Throws HostEndError. */
-  constructor(options: NetOptions) {
+  constructor(options: NetOptions, notice: (message: string) => void = () => {}) {
     this.#options = options;
     this.#counters = new NetCounters(queueCount(options.queuePairs));
     this.#mac = (options.mac === undefined ? undefined : parseMac(options.mac)) ?? randomMac();
     this.#mtu = options.mtu;
     this.#end = openHostEnd(options);
+    try {
+      this.#capture = openCapture(options, notice);
+    } catch (error) {
+      this.#end.close();
+      throw error;
+    }
   }
 
   numQueues(): number {
@@ -85,6 +93,7 @@ export class NetDevice implements VirtioDevice {
       pairs: queuePairs,
       queueSize,
       counters: this.#counters.buffer,
+      capture: this.#capture?.shared,
     };
     return { moduleUrl: new URL('./handler.js', import.meta.url).href, options };
   }
@@ -123,8 +132,9 @@ export class NetDevice implements VirtioDevice {
     return this.#counters.of(queue);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#end.close();
+    await this.#capture?.close();
   }
 
   async #tell(message: NetMessage): Promise<void> {
@@ -134,4 +144,15 @@ export class NetDevice implements VirtioDevice {
 
 function randomMac(): Uint8Array {
   return Uint8Array.from([...RANDOM_MAC_PREFIX, ...randomBytes(MAC_BYTES - 3)]);
+}
+
+/** Each worker has a pair at least. */
+function openCapture(
+  { pcap, pcapLimitMib, queuePairs }: NetOptions,
+  notice: (message: string) => void,
+): CaptureFile | undefined {
+  const limitBytes = pcapLimitMib * 2 ** 20;
+  return pcap === undefined
+    ? undefined
+    : new CaptureFile({ path: pcap, limitBytes, interfaces: ['net'], rings: queuePairs, notice });
 }

@@ -6,6 +6,7 @@ import { hasFeature } from '../../core/protocol/index.js';
 import type { Batch } from '../../core/virtqueue/batch.js';
 import { queueOfChain } from '../../core/virtqueue/batch.js';
 import { Arena } from './arena.js';
+import { claimRing, type SharedCapture } from './capture/shared-capture.js';
 import { NetCounters } from './counters.js';
 import {
   FRAME_BYTES_MAX,
@@ -15,6 +16,7 @@ import {
 } from './format.js';
 import { createPort, type HostEnd, portArenaBytes } from './host-end.js';
 import { takesLargeFrames, tunOffload } from './offload.js';
+import { CapturedPort } from './ports/captured-port.js';
 import { PORT_NUMBERS, type Port } from './ports/port.js';
 import { controlQueue, isTransmit, pairOfQueue, receiveQueue, transmitQueue } from './queues.js';
 import { ReceiveQueue } from './receive-queue.js';
@@ -28,6 +30,8 @@ export interface NetHandlerOptions {
   readonly pairs: number;
   readonly queueSize: number;
   readonly counters: SharedArrayBuffer;
+  /** Where frames are shown; undefined: nobody looks on. */
+  readonly capture: SharedCapture | undefined;
 }
 
 /** What the control half tells all workers. */
@@ -56,11 +60,15 @@ class NetHandler implements QueueHandler {
   constructor(context: HandlerContext) {
     this.#context = context;
     this.#options = context.options as NetHandlerOptions;
-    const { host, pairs, queueSize, counters } = this.#options;
+    const { host, pairs, queueSize, counters, capture } = this.#options;
     this.#counters = new NetCounters(counters);
     const perPair = ReceiveQueue.arenaBytes(queueSize) + portArenaBytes(host);
     this.#arena = new Arena(pairs * perPair);
     context.useArena(this.#arena.bytes);
+    const ring = capture === undefined ? undefined : claimRing(capture);
+    if (ring !== undefined) {
+      context.useCapture(ring);
+    }
     this.#pairs = Array.from({ length: pairs }, () => undefined);
   }
 
@@ -153,15 +161,17 @@ class NetHandler implements QueueHandler {
     if (found !== undefined) {
       return found;
     }
-    const { host, queueSize } = this.#options;
+    const { host, queueSize, capture } = this.#options;
     const shared = { context: this.#context, arena: this.#arena, counters: this.#counters };
     const receive = new ReceiveQueue({ ...shared, queue: receiveQueue(index), queueSize });
-    const port = createPort(host, index, {
+    const portContext = {
       ...shared,
       receive,
       transmitQueue: transmitQueue(index),
       firstNumber: index * PORT_NUMBERS,
-    });
+    };
+    const plain = createPort(host, index, portContext);
+    const port = capture === undefined ? plain : new CapturedPort(plain, portContext, 0);
     const made = { receive, port };
     this.#negotiated(made);
     this.#pairs[index] = made;

@@ -11,6 +11,10 @@ export const QUEUE_PAIRS_MAX = 127;
 /** VIRTIO 1.3 §5.1.4.1. */
 const MTU_MIN = 68;
 const MTU_MAX = 65535;
+/** A capture nobody remembers must not fill a disk. */
+const PCAP_LIMIT_MIB = 1024;
+/** Numbers of bytes stay exact. */
+const PCAP_LIMIT_MIB_MAX = 2 ** 30;
 /** Names of interfaces have 15 bytes (IFNAMSIZ with its NUL), no slash and no space. */
 const TAP_NAME = /^[^\s/:]{1,15}$/;
 
@@ -53,6 +57,8 @@ export const netOptionsSchema = z
       .max(QUEUE_SIZE_MAX)
       .refine(isPowerOfTwo, 'must be a power of two')
       .default(1024),
+    pcap: path.optional(),
+    pcapLimitMib: z.int().min(1).max(PCAP_LIMIT_MIB_MAX).default(PCAP_LIMIT_MIB),
     queueNum: z.enum(['queues', 'pairs']).default('queues'),
   })
   .superRefine((options, context) => {

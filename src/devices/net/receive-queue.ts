@@ -8,6 +8,7 @@ import {
   FRAME_REPORT_DROPPED,
   FRAME_REPORT_FRAMES,
   FRAME_REPORT_WORDS,
+  NO_CHAIN,
 } from '../../core/virtqueue/operations.js';
 import { Arena } from './arena.js';
 import type { DropReason, NetCounters } from './counters.js';
@@ -54,6 +55,8 @@ export class ReceiveQueue {
   #listed = false;
   #merge = false;
   #frameBytesMax = 0;
+  /** Tag under which frames are shown; 0: nobody looks on. */
+  #captureTag = 0;
 
   constructor(options: ReceiveQueueOptions) {
     this.#options = options;
@@ -76,6 +79,11 @@ export class ReceiveQueue {
     this.#merge = merge;
     this.#frameBytesMax = frameBytesMax;
     this.#roomBytesMax = 0;
+  }
+
+  /** Shows every frame from now on (HandlerContext.capture). */
+  show(captureTag: number): void {
+    this.#captureTag = captureTag;
   }
 
   get waiting(): number {
@@ -124,6 +132,7 @@ export class ReceiveQueue {
       FRAMES_PER_TURN,
       BYTES_PER_TURN,
       tag,
+      this.#captureTag,
     );
   }
 
@@ -175,6 +184,9 @@ export class ReceiveQueue {
     }
     this.#consume(count);
     counters.moved(queue, 1, frame.byteLength);
+    if (this.#captureTag !== 0) {
+      context.capture(this.#captureTag, frame, NO_CHAIN, 0, 0);
+    }
     return true;
   }
 

@@ -1,0 +1,59 @@
+// A port whose frames are shown to somebody who looks on. What the guest sends is shown here, what
+// it gets where it is put into receive chains.
+
+import { captureTag } from '../capture/shared-capture.js';
+import { HEADER_BYTES } from '../format.js';
+import type { Port, PortContext } from './port.js';
+
+const NOTHING = new Uint8Array(0);
+
+export class CapturedPort implements Port {
+  readonly #port: Port;
+  readonly #context: PortContext['context'];
+  readonly #tag: number;
+
+  /** `index`: number of the card in the capture. */
+  constructor(port: Port, { context, receive }: PortContext, index: number) {
+    this.#port = port;
+    this.#context = context;
+    this.#tag = captureTag(index, false);
+    receive.show(captureTag(index, true));
+  }
+
+  transmit(chain: number, frameBytes: number, header: Uint32Array): void {
+    this.#context.capture(this.#tag, NOTHING, chain, HEADER_BYTES, frameBytes);
+    this.#port.transmit(chain, frameBytes, header);
+  }
+
+  flush(): void {
+    this.#port.flush?.();
+  }
+
+  pump(): void {
+    this.#port.pump();
+  }
+
+  attach(attached: boolean): void {
+    this.#port.attach(attached);
+  }
+
+  drain(): void {
+    this.#port.drain?.();
+  }
+
+  setOffload(offload: number): void {
+    this.#port.setOffload?.(offload);
+  }
+
+  completion(chain: number, tag: number, result: number): void {
+    this.#port.completion(chain, tag, result);
+  }
+
+  event(token: number, hungUp: boolean): void {
+    this.#port.event(token, hungUp);
+  }
+
+  close(): void {
+    this.#port.close();
+  }
+}
