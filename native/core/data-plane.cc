@@ -316,6 +316,10 @@ void DataPlane::runCommands(uint32_t count) {
                command.usedLength);
       continue;
     }
+    if (command.code == static_cast<uint32_t>(CommandCode::kCompleteList)) {
+      completeList(command);
+      continue;
+    }
     if (command.code == static_cast<uint32_t>(CommandCode::kReceiveFrames)) {
       receiveFrames(command);
       continue;

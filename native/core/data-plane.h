@@ -150,6 +150,7 @@ class DataPlane {
   int receiveFramesInto(const CommandRecord& command, const uint32_t* list, FrameReport* report);
   void captureReceived(const CommandRecord& command, const WaitingChains& chains);
   void unpop(uint32_t chain);
+  void completeList(const CommandRecord& command);
   void reap();
   void finish(const Operation& op, int result);
   void complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, uint32_t tailByte,

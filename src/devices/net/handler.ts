@@ -7,6 +7,7 @@ import type { Batch } from '../../core/virtqueue/batch.js';
 import { queueOfChain } from '../../core/virtqueue/batch.js';
 import { Arena } from './arena.js';
 import { claimRing, type SharedCapture } from './capture/shared-capture.js';
+import { CompletionList } from './completion-list.js';
 import { NetCounters } from './counters.js';
 import {
   FRAME_BYTES_MAX,
@@ -44,6 +45,7 @@ export interface NetMessage {
 interface Pair {
   readonly receive: ReceiveQueue;
   readonly port: Port;
+  readonly done: CompletionList;
 }
 
 class NetHandler implements QueueHandler {
@@ -62,7 +64,10 @@ class NetHandler implements QueueHandler {
     this.#options = context.options as NetHandlerOptions;
     const { host, pairs, queueSize, counters, capture } = this.#options;
     this.#counters = new NetCounters(counters);
-    const perPair = ReceiveQueue.arenaBytes(queueSize) + portArenaBytes(host);
+    const perPair =
+      ReceiveQueue.arenaBytes(queueSize) +
+      CompletionList.arenaBytes(queueSize) +
+      portArenaBytes(host);
     this.#arena = new Arena(pairs * perPair);
     context.useArena(this.#arena.bytes);
     const ring = capture === undefined ? undefined : claimRing(capture);
@@ -78,6 +83,7 @@ class NetHandler implements QueueHandler {
     }
     for (const pair of this.#pairs) {
       pair?.port.flush?.();
+      pair?.done.flush();
       pair?.port.pump();
     }
   }
@@ -152,8 +158,8 @@ class NetHandler implements QueueHandler {
   }
 
   #accept(batch: Batch, i: number, frameBytes: number): boolean {
-    const word = (index: number) => batch.headerWord(i, index);
-    return this.#header.accept(word(0), word(1), word(2), frameBytes);
+    const flags = batch.headerWord(i, 0);
+    return this.#header.accept(flags, batch.headerWord(i, 1), batch.headerWord(i, 2), frameBytes);
   }
 
   #pair(index: number): Pair {
@@ -164,15 +170,17 @@ class NetHandler implements QueueHandler {
     const { host, queueSize, capture } = this.#options;
     const shared = { context: this.#context, arena: this.#arena, counters: this.#counters };
     const receive = new ReceiveQueue({ ...shared, queue: receiveQueue(index), queueSize });
+    const done = new CompletionList(this.#context, this.#arena, queueSize);
     const portContext = {
       ...shared,
       receive,
+      done,
       transmitQueue: transmitQueue(index),
       firstNumber: index * PORT_NUMBERS,
     };
     const plain = createPort(host, index, portContext);
     const port = capture === undefined ? plain : new CapturedPort(plain, portContext, 0);
-    const made = { receive, port };
+    const made = { receive, port, done };
     this.#negotiated(made);
     this.#pairs[index] = made;
     return made;
