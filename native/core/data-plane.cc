@@ -121,6 +121,10 @@ void DataPlane::setInband(uint32_t queue, bool kicks, bool calls) {
   }
 }
 
+void DataPlane::askKicks(uint32_t queue, bool asked) {
+  if (Vring* found = vring(queue)) found->kicksAsked = asked;
+}
+
 void DataPlane::setCall(uint32_t queue, int fd) {
   if (Vring* found = vring(queue)) found->setCall(fd);
 }
@@ -543,7 +547,7 @@ bool DataPlane::anyWork() const {
   if (held_) return false;
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
-    if (!owner->popping() || capped(owner->ring)) continue;
+    if (!owner->popping() || !owner->kicksAsked || capped(owner->ring)) continue;
     if (!owner->ring.mapped()) return true;
     uint32_t count = 0;
     if (owner->ring.available(&count) != RingFault::kNone || count > 0) {
@@ -569,6 +573,7 @@ void DataPlane::sleep() {
     Vring* owner = vrings_[queue].get();
     if (held_ || !owner->popping() || !owner->ring.mapped()) continue;
     polled |= owner->polled();
+    if (!owner->kicksAsked) continue;
     if (owner->ring.enableNotification() && !capped(owner->ring)) more = true;
   }
   if (more) return;

@@ -69,6 +69,9 @@ class DataPlane {
   void enableVring(uint32_t queue, bool enabled);
   // vhost-user in-band notifications, of a ring that has just started: see Vring.
   void setInband(uint32_t queue, bool kicks, bool calls);
+  // Whether the driver is asked for kicks, and a spin watches the ring. Without, new chains are
+  // popped in turns that come for another reason.
+  void askKicks(uint32_t queue, bool asked);
   void setCall(uint32_t queue, int fd);
   void setErr(uint32_t queue, int fd);
 

@@ -82,6 +82,7 @@ export class QueueWorker {
       copyIn: (chain, offset, from, bytes) => plane.copyIn(chain, offset, from, 0, bytes),
       move: (code, chain, flags, fd, bytes, offset) =>
         plane.move(code, chain, flags, fd, bytes, offset),
+      askKicks: (queue, asked) => plane.askKicks(queue, asked),
       callAgain: () => {
         this.#again = true;
       },
