@@ -9,6 +9,7 @@ export const DROP_REASONS = [
   'busy', // the host's end has no room
   'room', // the driver's buffers are too small
   'filtered', // not for this driver
+  'command', // of the control queue, refused
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 

@@ -15,7 +15,8 @@ t.test('features by what was asked for', async (t) => {
   const [MTU, MQ] = [1n << 3n, 1n << 22n];
   t.equal(open().features() & (MTU | MQ), 0n);
   t.equal(open({ mtu: 1500, queuePairs: 2 }).features() & (MTU | MQ), MTU | MQ);
-  t.equal(open({ stream: '/s', null: false }).features() & 0x7f83n, 0n, 'no offloads on a stream');
+  const stream = open({ stream: '/s', null: false }).features();
+  t.equal(stream & 0x7f83n, 0x3801n, 'what a stream leaves to us: CSUM, TSO, ECN');
 });
 
 t.test('config space', async (t) => {
@@ -30,4 +31,10 @@ t.test('config space', async (t) => {
 t.test('GET_QUEUE_NUM in either unit (trap 21)', async (t) => {
   t.equal(open({ queuePairs: 4 }).queueNumAnswer(), 9);
   t.equal(open({ queuePairs: 4, queueNum: 'pairs' }).queueNumAnswer(), 4);
+});
+
+t.test('SEND_RARP of what is no station (NT-035)', async (t) => {
+  for (const mac of [new Uint8Array(6), new Uint8Array(6).fill(0xff), Uint8Array.of(1, 0, 94)]) {
+    await t.rejects(open().sendRarp(mac), { code: 'PAYLOAD_VALUE' });
+  }
 });
