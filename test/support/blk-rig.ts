@@ -49,6 +49,7 @@ export class BlkRig {
       watch: () => {},
       move: () => 0,
       askKicks: () => {},
+      receiveScattered: () => 0,
       callAgain: () => {},
       useArena: () => {},
       useCapture: () => {},

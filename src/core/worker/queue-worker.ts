@@ -86,6 +86,8 @@ export class QueueWorker {
       move: (code, chain, flags, fd, bytes, offset) =>
         plane.move(code, chain, flags, fd, bytes, offset),
       askKicks: (queue, asked) => plane.askKicks(queue, asked),
+      receiveScattered: (fd, chains, from, count, bytes, prefix, lengthAt) =>
+        plane.receiveScattered(fd, chains, from, count, bytes, prefix, lengthAt),
       callAgain: () => {
         this.#again = true;
       },
