@@ -206,6 +206,8 @@ interface Addon {
   hostConnectVsock(cid: number, port: number, type: number): number;
   /** AF_VSOCK, from any CID. */
   hostListenVsock(port: number, type: number, backlog: number): number;
+  /** `out` gets both ends of a pair, connected to each other. */
+  hostPair(type: number, out: Int32Array): number;
   /** 0, -EINPROGRESS or another -errno. */
   hostConnected(fd: number): number;
   hostAccept(fd: number): number;
@@ -242,6 +244,9 @@ interface Addon {
   tapAdopt(fd: number, headerBytes: number): number;
   tapSetOffload(fd: number, offload: number): number;
   tapSetQueue(fd: number, attached: boolean): number;
+  /** The Ethernet address of the interface, six bytes. */
+  tapAddress(fd: number, to: Uint8Array): number;
+  tapSetAddress(fd: number, address: Uint8Array): number;
   Watcher: new (fd: number, ready: (events: number) => void) => Watcher;
   DataPlane: new (
     exchange: Uint8Array,

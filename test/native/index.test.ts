@@ -119,6 +119,7 @@ const FUNCTIONS: Signatures = {
   hostConnectTcp: ['text', 'u32'],
   hostListenVsock: ['u32', 'u32', 'u32'],
   hostConnectVsock: ['u32', 'u32', 'u32'],
+  hostPair: ['u32', 'bytes'],
   hostConnected: ['fd'],
   hostAccept: ['fd'],
   hostSend: ['fd', 'bytes', 'u32', 'u32'],
@@ -134,6 +135,8 @@ const FUNCTIONS: Signatures = {
   tapAdopt: ['fd', 'u32'],
   tapSetOffload: ['fd', 'u32'],
   tapSetQueue: ['fd', 'flag'],
+  tapAddress: ['fd', 'bytes'],
+  tapSetAddress: ['fd', 'bytes'],
   Watcher: ['fd', 'function'],
   DataPlane: ['bytes', 'flag', 'fd', 'u32', 'u32'],
 };
