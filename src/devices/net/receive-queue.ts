@@ -29,8 +29,8 @@ const RINGS_OF_ROOM = 3;
 const REFILL_FRACTION = 4;
 
 /** With room for so many of the longest frames, and so much of what is posted at the most, the
- *  driver is not asked for kicks: each refill of its would wake us for nothing, and cost an emulated
- *  guest a way through its monitor. */
+ *  driver is not asked for kicks: each refill would wake us for nothing, and an emulated guest
+ *  would go through its monitor. */
 const FRAMES_WITHOUT_KICKS = 2;
 const KICKS_FRACTION = 2;
 
