@@ -37,6 +37,9 @@ enum class CommandCode : uint32_t {
   kReceiveFrames = 10,
   // The ring forgets the chain, and will pop it again: only for the last one popped of its ring.
   kUnpop = 11,
+  // Gives chains back in which nothing was written: `usedLength` of their numbers in the arena from
+  // chainOffset on. A command for each costs more than all that is done about it.
+  kCompleteList = 13,
 };
 
 // CommandRecord::flags.

@@ -43,6 +43,8 @@ export class PlainContext implements HandlerContext {
   useCapture(): void {}
   capture(): void {}
 
+  askKicks(): void {}
+
   callAgain(): void {
     this.again = true;
   }
