@@ -11,6 +11,7 @@
         "native/core/fault-guard.cc",
         "native/core/data-plane-frames.cc",
         "native/core/frame-capture.cc",
+        "native/core/frame-copier.cc",
         "native/core/frame-receiver.cc",
         "native/core/guest-memory.cc",
         "native/core/host-file.cc",

@@ -53,6 +53,7 @@ class Rig {
       useArena: () => {},
       useCapture: () => {},
       capture: () => {},
+      limitTurn: () => {},
       unwatch: (token) => this.watched.push([token]),
     });
   }
