@@ -12,6 +12,7 @@ const FAMILIES: Readonly<Record<string, string>> = {
   CS: 'Control socket',
   RG: 'Split ring',
   BK: 'Disk',
+  NT: 'Network card',
   VS: 'Sockets',
   LF: 'Life cycle',
 };

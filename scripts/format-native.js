@@ -4,7 +4,14 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-const files = ['native/core', 'native/binding', 'native/test', 'bench/common', 'bench/blk']
+const files = [
+  'native/core',
+  'native/binding',
+  'native/test',
+  'bench/common',
+  'bench/blk',
+  'bench/vsock',
+]
   .filter((place) => existsSync(place))
   .flatMap((place) => readdirSync(place).map((name) => join(place, name)))
   .filter((name) => /\.(h|cc)$/.test(name));

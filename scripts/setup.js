@@ -50,6 +50,7 @@ const DEBIAN_PACKAGES = [
   { name: 'qemu-system-x86', need: 'test', program: 'qemu-system-x86_64' },
   { name: 'qemu-utils', need: 'test', program: 'qemu-img' },
   { name: 'busybox-static', need: 'test' },
+  { name: 'socat', need: 'test', program: 'socat' },
   { name: 'e2fsprogs', need: 'test', program: 'mkfs.ext4' },
   { name: 'tcpdump', need: 'test', program: 'tcpdump' },
   { name: 'passt', need: 'test', program: 'passt' },

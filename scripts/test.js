@@ -1,8 +1,9 @@
 // Runs every test: style, native core (plain and under sanitizers), TypeScript units, end to end, real
 // guests. `node scripts/test.js --only unit,guest` picks steps. Ends with "N passed, N failed".
 //
-// Two lanes run side by side: compiling the native tests and emulating a guest keep one CPU busy for
-// minutes, where most of the others wait for a daemon. What a step says is printed when it has ended.
+// Each file is a program that speaks TAP, run by plain Node: tap's own runner costs each of them, and
+// each daemon they start, a second of loading. A few run at a time, the longest first: a guest that
+// boots and a compiler keep their CPUs busy, most of the others wait for a daemon.
 
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -15,7 +16,10 @@ process.chdir(root);
 // The longest file, guests of two kernels, takes two minutes on two loaded CPUs.
 const FILE_SECONDS_MAX = 300;
 // Whatever hangs beyond that is killed: CI has an end too.
-const STEP_SECONDS_MAX = 400;
+const JOB_SECONDS_MAX = 400;
+// Two CPUs, and a third job because half of them sleep half of the time.
+const JOBS_AT_A_TIME = 3;
+const SECONDS_WORTH_A_LINE = 15;
 
 /** Compiled test files below dist/test, those in `guestDirectories` apart. */
 function testFiles(wantGuest) {
@@ -32,50 +36,12 @@ function sourceOf(compiled) {
   return compiled.replace(/^dist\//, '').replace(/\.js$/, '.ts');
 }
 
-/** Each file is a program that speaks TAP, run by plain Node: tap's own runner costs each of them, and
- *  each daemon they start, a second of loading. Files that failed are run once more, alone: on a loaded
- *  machine a wait can be too short. What fails twice has failed; what fails once is named. */
-function tap(files, jobs) {
-  return async () => {
-    const first = await runFiles(files, jobs);
-    const failed = first.filter(({ status }) => status !== 0);
-    const second = await runFiles(
-      failed.map(({ file }) => file),
-      1,
-    );
-    const final = [...first.filter(({ status }) => status === 0), ...second];
-    const assertions = final.reduce((sum, { assertions }) => sum + assertions, 0);
-    const lines = [
-      ...failed.map(({ file, status }) => `once more, alone: ${file} (status ${status})\n`),
-      ...second
-        .filter(({ status }) => status !== 0)
-        .map(({ file, output }) => `# ${file}\n${output}`),
-      `${final.length} files, ${assertions} assertions\n`,
-    ];
-    return { status: second.some(({ status }) => status !== 0) ? 1 : 0, output: lines.join('') };
-  };
-}
-
-async function runFiles(files, jobs) {
-  const waiting = [...files];
-  const done = [];
-  const work = async () => {
-    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const { status, output } = await start(process.execPath, [file]);
-      const assertions = Number(/^# \{ total: (\d+)/m.exec(output)?.[1] ?? 0);
-      done.push({ file, status, output, assertions });
-    }
-  };
-  await Promise.all(Array.from({ length: jobs }, work));
-  return done;
-}
-
 /** Resolves with the exit status and everything the command said. */
 function start(command, args) {
   return new Promise((resolve) => {
     const env = { ...process.env, CI: 'true', TAP_TIMEOUT: String(FILE_SECONDS_MAX) };
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
-    const limit = setTimeout(() => child.kill('SIGKILL'), STEP_SECONDS_MAX * 1000);
+    const limit = setTimeout(() => child.kill('SIGKILL'), JOB_SECONDS_MAX * 1000);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {
@@ -92,42 +58,73 @@ function start(command, args) {
   });
 }
 
-const cppFiles = ['native/core', 'native/binding', 'native/test', 'bench/common', 'bench/blk']
+const cppFiles = [
+  'native/core',
+  'native/binding',
+  'native/test',
+  'bench/common',
+  'bench/blk',
+  'bench/vsock',
+]
   .filter((place) => existsSync(place))
   .flatMap((place) => readdirSync(place).map((name) => join(place, name)))
   .filter((name) => /\.(h|cc)$/.test(name));
 
 const biome = ['node_modules/@biomejs/biome/bin/biome', 'check', '.'];
-const LANES = [
-  [
-    ['style', () => start(process.execPath, biome)],
-    ['clang-format', () => start('clang-format', ['--dry-run', '--Werror', ...cppFiles])],
-    ['unit', tap(testFiles(false), 2)],
-  ],
-  [
-    ['native', () => start(process.execPath, ['scripts/native-test.js', '--jobs', '1'])],
-    ['guest', tap(testFiles(true), 1)],
-  ],
+
+/** What runs by itself: a step's name and its command. Steps that take minutes come first. */
+const JOBS = [
+  job('native', process.execPath, ['scripts/native-test.js', '--jobs', '1']),
+  ...testFiles(true).map((file) => job('guest', process.execPath, [file])),
+  job('style', process.execPath, biome),
+  job('clang-format', 'clang-format', ['--dry-run', '--Werror', ...cppFiles]),
+  ...testFiles(false).map((file) => job('unit', process.execPath, [file])),
 ];
 
-const only = process.argv[2] === '--only' ? (process.argv[3] ?? '').split(',') : undefined;
-let passed = 0;
-let failed = 0;
-
-async function runLane(steps) {
-  for (const [name, run] of steps) {
-    if (only !== undefined && !only.includes(name)) continue;
-    console.log(`test: ${name}: runs`);
-    const startMs = Date.now();
-    const { status, output } = await run();
-    const seconds = ((Date.now() - startMs) / 1000).toFixed(1);
-    process.stdout.write(output);
-    console.log(`test: ${name}: ${status === 0 ? 'passed' : 'FAILED'} in ${seconds} s`);
-    if (status === 0) passed++;
-    else failed++;
-  }
+function job(step, command, args) {
+  return { step, command, args, title: args.length === 1 ? args[0] : step };
 }
 
-await Promise.all(LANES.map(runLane));
-console.log(`steps: ${passed} passed, ${failed} failed`);
+async function run({ step, command, args, title }) {
+  const startMs = Date.now();
+  const { status, output } = await start(command, args);
+  const assertions = Number(/^# \{ total: (\d+)/m.exec(output)?.[1] ?? 1);
+  const seconds = (Date.now() - startMs) / 1000;
+  if (seconds > SECONDS_WORTH_A_LINE || status !== 0) {
+    console.log(`test: ${title}: ${status === 0 ? 'passed' : 'FAILED'} in ${seconds.toFixed(1)} s`);
+  }
+  return { step, command, args, title, status, output, assertions };
+}
+
+async function runAll(jobs, parallel) {
+  const waiting = [...jobs];
+  const done = [];
+  const work = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      done.push(await run(next));
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, work));
+  return done;
+}
+
+const only = process.argv[2] === '--only' ? (process.argv[3] ?? '').split(',') : undefined;
+const wanted = JOBS.filter(({ step }) => only === undefined || only.includes(step));
+const first = await runAll(wanted, JOBS_AT_A_TIME);
+// Once more, alone: on a loaded machine a wait can be too short. What fails twice has failed.
+const again = first.filter(({ status }) => status !== 0);
+if (again.length > 0) console.log(`test: once more, alone: ${again.map(({ title }) => title)}`);
+const second = await runAll(again, 1);
+const final = [...first.filter(({ status }) => status === 0), ...second];
+for (const { title, status, output } of second) {
+  if (status !== 0) process.stdout.write(`# ${title}\n${output}`);
+}
+for (const step of new Set(wanted.map(({ step }) => step))) {
+  const results = final.filter((each) => each.step === step);
+  const red = results.filter(({ status }) => status !== 0).length;
+  const assertions = results.reduce((sum, each) => sum + each.assertions, 0);
+  console.log(`test: ${step}: ${results.length} run, ${red} failed, ${assertions} assertions`);
+}
+const failed = final.filter(({ status }) => status !== 0).length;
+console.log(`${final.length - failed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -3,7 +3,7 @@ import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildLoadProgram } from '../common/load-program.js';
-import { start, stop } from '../common/processes.js';
+import { keepAwake, stop } from '../common/processes.js';
 import { allCases } from './cases.js';
 import { compareSides } from './comparison.js';
 import { parseDaemonKind } from './daemon-command.js';
@@ -31,12 +31,6 @@ function makeSides(options: ParsedOptions, directory: string): [Side, Side] {
     return { label, kind, imagePath: join(directory, `blk-${label}.img`), aio: options.aio };
   };
   return [side('a', options.a), side('b', options.b)];
-}
-
-/** A halted virtual CPU waits for its host to wake it; a SCHED_IDLE loop keeps it from halting. */
-function keepAwake(cpu: number) {
-  const loop = ['-i', '0', 'sh', '-c', 'while :; do :; done'];
-  return start({ command: 'taskset', args: ['-c', String(cpu), 'chrt', ...loop] });
 }
 
 async function measure(options: ParsedOptions, directory: string, socketDirectory: string) {

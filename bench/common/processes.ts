@@ -61,6 +61,12 @@ export async function stop(child: Child): Promise<void> {
   clearTimeout(late);
 }
 
+/** A halted virtual CPU waits for its host to wake it; a SCHED_IDLE loop keeps it from halting. */
+export function keepAwake(cpu: number): Child {
+  const loop = ['-i', '0', 'sh', '-c', 'while :; do :; done'];
+  return start({ command: 'taskset', args: ['-c', String(cpu), 'chrt', ...loop] });
+}
+
 /** Looks without connecting: a connection would be a session the daemon has to serve. */
 export function listens(socketPath: string): boolean {
   return readFileSync('/proc/net/unix', 'utf8')

@@ -26,6 +26,7 @@ void initDescriptors(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
 void initHostSocket(Napi::Env env, Napi::Object exports);
 void initDataPlane(Napi::Env env, Napi::Object exports);
+void initFrame(Napi::Env env, Napi::Object exports);
 void initTap(Napi::Env env, Napi::Object exports);
 void initWatcher(Napi::Env env, Napi::Object exports);
 

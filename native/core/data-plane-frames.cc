@@ -40,6 +40,20 @@ class ListedChains : public WaitingChains {
   Find find_;
 };
 
+// False: the table does not lie in the arena.
+bool filterOf(const CommandRecord& command, const Arena& arena, const FrameFilter** filter) {
+  if (!(command.flags & kCommandFilter)) return true;
+  std::vector<iovec> place;
+  const double offset = command.offset;
+  if (!(offset >= 0 && offset <= static_cast<double>(arena.bytes)) ||
+      !sliceArena(arena, static_cast<uint64_t>(offset), sizeof(FrameFilter), &place) ||
+      reinterpret_cast<uintptr_t>(place[0].iov_base) % alignof(FrameFilter) != 0) {
+    return false;
+  }
+  *filter = static_cast<const FrameFilter*>(place[0].iov_base);
+  return true;
+}
+
 }  // namespace
 
 void DataPlane::receiveFrames(const CommandRecord& command) {
@@ -48,33 +62,34 @@ void DataPlane::receiveFrames(const CommandRecord& command) {
   const bool inside = sliceArena(arena_, command.chainOffset,
                                  uint64_t{command.usedLength} * sizeof(uint32_t), &list) &&
                       sliceArena(arena_, command.tailOffset, sizeof(FrameReport), &place);
-  if (!inside || list.empty() || command.mode <= 0 || !(command.length >= 0)) {
+  const FrameFilter* filter = nullptr;
+  if (!inside || list.empty() || command.mode <= 0 || !(command.length >= 0) ||
+      !filterOf(command, arena_, &filter)) {
     operations_.ended(command, -EINVAL);
     return;
   }
   FrameReport report{};
   const auto* chains = static_cast<const uint32_t*>(list[0].iov_base);
-  const int result = receiveFramesInto(command, chains, &report);
+  const int result = receiveFramesInto(command, chains, filter, &report);
   std::memcpy(place[0].iov_base, &report, sizeof report);
   operations_.ended(command, result);
 }
 
 int DataPlane::receiveFramesInto(const CommandRecord& command, const uint32_t* list,
-                                 FrameReport* report) {
+                                 const FrameFilter* filter, FrameReport* report) {
   const FrameSource source{static_cast<int>(command.file), (command.flags & kCommandSocket) != 0,
-                           (command.flags & kCommandMerge) != 0, command.tailByte};
+                           (command.flags & kCommandMerge) != 0, command.tailByte, filter};
   const auto framesMax = static_cast<uint32_t>(command.mode);
   ListedChains waiting(list, command.usedLength, source.headerBytes,
                        [this](uint32_t chain) { return chainOf(chain); });
-  while (!waiting.empty() && report->frames + report->dropped < framesMax &&
+  while (!waiting.empty() && report->frames + report->dropped + report->filtered < framesMax &&
          report->bytes < command.length) {
     const ReceivedFrame got = frames_.receive(source, waiting, &frameUsed_);
     uint16_t head = 0;
     Vring* owner = vringOf(waiting.first(), &head);
     if (got.result == -EFAULT && owner != nullptr) owner->ring.memory()->poison();
     if (got.result < 0) return static_cast<int>(got.result);
-    report->frames += got.chains > 0 ? 1 : 0;
-    report->dropped += got.chains > 0 ? 0 : 1;
+    (got.filtered ? report->filtered : got.chains > 0 ? report->frames : report->dropped)++;
     report->bytes += static_cast<uint32_t>(got.result);
     report->chains += got.chains;
     if (command.capture != 0 && got.chains > 0) captureReceived(command, waiting);

@@ -163,7 +163,8 @@ class DataPlane {
   RingLog ringLog(uint32_t queue) const;
   void runCommands(uint32_t count);
   void receiveFrames(const CommandRecord& command);
-  int receiveFramesInto(const CommandRecord& command, const uint32_t* list, FrameReport* report);
+  int receiveFramesInto(const CommandRecord& command, const uint32_t* list,
+                        const FrameFilter* filter, FrameReport* report);
   void captureReceived(const CommandRecord& command, const WaitingChains& chains);
   void copyFrame(const CommandRecord& command);
   bool frameTargets(const CommandRecord& command, const uint32_t** chains);

@@ -32,6 +32,7 @@ enum class CommandCode : uint32_t {
   // Frames of the descriptor in `file` into chains that wait for them, as FrameReceiver does it.
   // The arena has `usedLength` chain numbers from chainOffset on, and gets a FrameReport at
   // tailOffset. length: bytes after which it is enough; mode: frames; tailByte: header bytes.
+  // kCommandFilter: those the FrameFilter at `offset` in the arena lets through.
   // Result: 0, the descriptor may have more, or -errno (-EAGAIN: it has none now).
   kReceiveFrames = 10,
   // The ring forgets the chain, and will pop it again: only for the last one popped of its ring.
@@ -56,6 +57,7 @@ constexpr uint32_t kCommandArena = 128;    // chainOffset is an offset in the ar
 // A send begins with tailByte bytes of the arena, from tailOffset on.
 constexpr uint32_t kCommandPrefix = 256;
 constexpr uint32_t kCommandMerge = 512;  // a frame may go over several chains
+constexpr uint32_t kCommandFilter = 1024;
 
 // tailOffset: the last byte of the writable part, wherever that is (virtio-blk's status).
 constexpr uint32_t kTailLast = 0xffffffff;
@@ -93,10 +95,11 @@ static_assert(sizeof(CompletionRecord) == 16);
 struct FrameReport {
   uint32_t chains;
   uint32_t frames;
-  uint32_t bytes;    // of those frames, without headers
-  uint32_t dropped;  // frames that fitted nowhere
+  uint32_t bytes;     // of those frames, without headers
+  uint32_t dropped;   // frames that fitted nowhere
+  uint32_t filtered;  // frames the driver does not want
 };
-static_assert(sizeof(FrameReport) == 16);
+static_assert(sizeof(FrameReport) == 20);
 
 enum class EventCode : uint32_t {
   kQueueBroken = 1,   // detail: RingFault

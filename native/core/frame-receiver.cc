@@ -51,7 +51,32 @@ void copyOver(const WaitingChains& chains, uint64_t position, const uint8_t* fro
   }
 }
 
+// The first bytes of what was read, from `offset` on. The driver may change them between now and
+// its own look: it fools nobody but itself.
+size_t peek(const std::vector<iovec>& segments, size_t offset, size_t got, uint8_t* to,
+            size_t bytes) {
+  size_t done = 0;
+  size_t left = std::min(got - std::min(got, offset), bytes);
+  for (size_t i = 0; i < segments.size() && left > 0; i++) {
+    const size_t length = segments[i].iov_len;
+    const size_t from = std::min(offset, length);
+    const size_t here = std::min(length - from, left);
+    std::memcpy(to + done, static_cast<const uint8_t*>(segments[i].iov_base) + from, here);
+    offset -= from;
+    done += here;
+    left -= here;
+  }
+  return done;
+}
+
 }  // namespace
+
+bool FrameReceiver::wanted(const FrameSource& source, uint64_t got) const {
+  if (source.filter == nullptr) return true;
+  uint8_t start[kFrameFilterBytes];
+  const size_t offset = source.socket ? 0 : source.headerBytes;
+  return source.filter->passes(start, peek(segments_, offset, got, start, sizeof start));
+}
 
 // The segments the frame is read into, and how many bytes of them belong to chains.
 uint64_t FrameReceiver::gather(const FrameSource& source, const WaitingChains& chains) {
@@ -83,6 +108,7 @@ ReceivedFrame FrameReceiver::receive(const FrameSource& source, const WaitingCha
   const uint64_t gap = source.socket ? source.headerBytes : 0;
   const uint64_t total = gap + bytes;
   if (total <= source.headerBytes || bytes >= room + kSpillBytes) return {0, 0};
+  if (!wanted(source, bytes)) return {0, 0, true};
   used->clear();
   for (uint64_t left = total; left > 0;) {
     const bool mayTake = source.merge || used->empty();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "descriptor-chain.h"
+#include "frame-filter.h"
 
 namespace vhost {
 
@@ -18,11 +19,13 @@ struct FrameSource {
   bool socket;           // recvmsg, and frames come without header: zeroes are put in front
   bool merge;            // a frame may go over several chains (VIRTIO_NET_F_MRG_RXBUF)
   uint32_t headerBytes;  // of struct virtio_net_hdr in front of each frame in guest memory
+  const FrameFilter* filter = nullptr;  // none: the driver gets every frame; borrowed
 };
 
 struct ReceivedFrame {
   int64_t result;   // bytes of the frame without header, 0 for one that was dropped, or -errno
   uint32_t chains;  // that hold it; 0: none, it was dropped
+  bool filtered = false;  // the driver does not want it
 };
 
 // Chains that wait for frames, the first in turn first.
@@ -41,6 +44,7 @@ class FrameReceiver {
                         std::vector<uint32_t>* used);
 
  private:
+  bool wanted(const FrameSource& source, uint64_t got) const;
   uint64_t gather(const FrameSource& source, const WaitingChains& chains);
 
   std::vector<iovec> segments_;

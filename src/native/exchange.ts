@@ -62,6 +62,7 @@ export const FLAG_MESSAGE = 64;
 export const FLAG_ARENA = 128;
 export const FLAG_PREFIX = 256;
 export const FLAG_MERGE = 512;
+export const FLAG_FILTER = 1024;
 
 /** Tail offset: the last byte of the writable part. */
 export const TAIL_LAST = 0xffffffff;
@@ -69,11 +70,12 @@ export const TAIL_LAST = 0xffffffff;
 export const NO_CHAIN = 0xffffffff;
 
 // What OP_RECEIVE_FRAMES leaves in the arena, in words.
-export const FRAME_REPORT_WORDS = 4;
+export const FRAME_REPORT_WORDS = 5;
 export const FRAME_REPORT_CHAINS = 0;
 export const FRAME_REPORT_FRAMES = 1;
 export const FRAME_REPORT_BYTES = 2;
 export const FRAME_REPORT_DROPPED = 3;
+export const FRAME_REPORT_FILTERED = 4;
 
 export const EVENT_QUEUE_BROKEN = 1;
 export const EVENT_KICK_LOST = 2;

@@ -204,6 +204,8 @@ interface Addon {
   hostShutdown(fd: number, how: number): number;
   /** Room for messages of so many bytes, as far as the kernel allows. */
   hostSetSendBytes(fd: number, bytes: number): number;
+  /** native/core/frame-filter.h: whether a frame passes a table. */
+  framePasses(table: Uint32Array, frame: Uint8Array, offset: number, bytes: number): boolean;
   /** native/core/tap.h. A descriptor, or -errno. */
   tapOpen(name: string, multiQueue: boolean, headerBytes: number): number;
   tapAdopt(fd: number, headerBytes: number): number;

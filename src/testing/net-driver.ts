@@ -38,6 +38,18 @@ export class NetDriver {
     return (await this.chains.send(2 * pair + 1, bytes, 0, shape)).usedBytes;
   }
 
+  /** Gives a command to the control queue, the last queue of the front-end; 0 when the card has
+   *  done it. Throws when it does not answer with one byte. */
+  async control(command: readonly [kind: number, number: number], data: Iterable<number>) {
+    const queue = this.chains.frontend.queues.length - 1;
+    const bytes = Uint8Array.from([...command, ...data]);
+    const answer = await this.chains.send(queue, bytes, 1);
+    if (answer.usedBytes !== 1) {
+      throw new Error(`control command ${command}: ${answer.usedBytes} bytes used`);
+    }
+    return answer.bytes[0] as number;
+  }
+
   /** Posts receive chains. */
   post(count: number, bytes: number, pair = 0, shape: ChainShape = {}): void {
     const posted = this.#posted.get(pair) ?? [];

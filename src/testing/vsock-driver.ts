@@ -115,8 +115,7 @@ export class VsockDriver {
       if (first !== undefined) {
         return first;
       }
-      const more = queue.ring.publishedUsed !== queue.ring.usedIndex;
-      if (!more && !(await queue.signalled(queue.callFd, timeoutMs))) {
+      if (!queue.driver.hasUsed && !(await queue.signalled(queue.callFd, timeoutMs))) {
         return undefined;
       }
     }
@@ -153,7 +152,7 @@ export class VsockDriver {
     view.setUint32(slot + 40, fields.fwdCnt ?? 0, true);
     bytes.set(payload, slot + HEADER_BYTES);
     const total = HEADER_BYTES + payload.byteLength;
-    const head = queue.ring.add(cut(slot, total, pieces));
+    const head = queue.driver.add(cut(slot, total, pieces));
     this.#busySlots.set(head, slot);
     this.#publish(queue);
   }
@@ -250,12 +249,12 @@ export class VsockDriver {
   }
 
   #offer(offset: number, bytes: number): void {
-    const head = this.frontend.queue(RX).ring.add([{ offset, bytes, writable: true }]);
+    const head = this.frontend.queue(RX).driver.add([{ offset, bytes, writable: true }]);
     this.#buffers.set(head, offset);
   }
 
   #publish(queue: TestQueue): void {
-    if (queue.ring.publish()) {
+    if (queue.driver.publish()) {
       queue.kick();
     }
   }
@@ -264,7 +263,7 @@ export class VsockDriver {
     const { memory } = this.frontend;
     // Offered after the loop: a new chain may get the head of one that is still to be looked at.
     const free: number[] = [];
-    for (const { id, length } of queue.ring.takeUsed()) {
+    for (const { id, length } of queue.driver.takeUsed()) {
       const offset = this.#buffers.get(id) as number;
       this.#buffers.delete(id);
       if (length >= HEADER_BYTES) {
@@ -293,7 +292,7 @@ export class VsockDriver {
 
   async #slot(queue: TestQueue): Promise<number> {
     for (;;) {
-      for (const { id } of queue.ring.takeUsed()) {
+      for (const { id } of queue.driver.takeUsed()) {
         this.#slots.push(this.#busySlots.get(id) as number);
         this.#busySlots.delete(id);
       }
@@ -301,8 +300,7 @@ export class VsockDriver {
       if (slot !== undefined) {
         return slot;
       }
-      const more = queue.ring.publishedUsed !== queue.ring.usedIndex;
-      if (!more && !(await queue.signalled(queue.callFd))) {
+      if (!queue.driver.hasUsed && !(await queue.signalled(queue.callFd))) {
         throw new Error('no packet of ours came back');
       }
     }

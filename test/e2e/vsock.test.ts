@@ -2,7 +2,8 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { VIRTIO_F_RING_PACKED } from '../../src/core/protocol/index.js';
 import { VSOCK_RST, VSOCK_RW, VSOCK_SHUTDOWN } from '../../src/testing/index.js';
 import { nextChunk, toEnd, vsockScene } from '../support/vsock-scene.js';
 
@@ -33,9 +34,10 @@ t.test('the host connects to the guest', async (t) => {
   t.equal(await nextChunk(host), '200');
 });
 
-t.test('megabytes both ways', async (t) => {
+async function megabytesBothWays(t: Test, packed: boolean): Promise<void> {
   const scene = await vsockScene(t);
-  const driver = await scene.start(t, { receiveBytes: 65_536 + 44 });
+  const driver = await scene.start(t, { receiveBytes: 65_536 + 44 }, { packed });
+  t.equal((driver.frontend.features & VIRTIO_F_RING_PACKED) !== 0n, packed);
   const bytes = randomBytes(8 << 20);
   const got: Promise<Buffer>[] = [];
   await scene.listen(t, 1, (socket) => {
@@ -50,7 +52,35 @@ t.test('megabytes both ways', async (t) => {
   await nextChunk(host);
   host.write(bytes);
   t.equal(sha(await driver.receive(second, bytes.byteLength)), sha(bytes), 'host to guest');
-});
+}
+
+for (const packed of [false, true]) {
+  t.test(`megabytes both ways, ${packed ? 'packed' : 'split'} rings`, (t) =>
+    megabytesBothWays(t, packed),
+  );
+}
+
+t.test(
+  'VS-037 TRANSPORT_RESET for a driver that was there before, not for a fresh one',
+  async (t) => {
+    const rows = [
+      { packed: false, base: 0, reset: false },
+      { packed: false, base: 7, reset: true },
+      { packed: true, base: 0x8000_8000, reset: false },
+      { packed: true, base: 0x8007_8007, reset: true },
+    ];
+    for (const { packed, base, reset } of rows) {
+      const scene = await vsockScene(t);
+      const { frontend } = await scene.start(t, {}, { packed, base });
+      const event = frontend.queue(2);
+      event.driver.add([{ offset: frontend.memory.allocate(4), bytes: 4, writable: true }]);
+      event.driver.publish();
+      event.kick();
+      const told = await event.signalled(event.callFd, reset ? 5000 : 100);
+      t.equal(told, reset, `${packed ? 'packed' : 'split'} at 0x${base.toString(16)}`);
+    }
+  },
+);
 
 t.test('VS-034 half-close carries the end one way, the other still flows', async (t) => {
   const scene = await vsockScene(t);

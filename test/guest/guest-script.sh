@@ -375,26 +375,6 @@ memory_stage() {
   check checksums verify
 }
 
-# The host decides by its answers on port 1002 what comes next.
-vsock_stage() {
-  say "fact cid $(vsock-peer cid)"
-  mkfifo /tmp/copy
-  sha256sum </tmp/copy >/tmp/sum &
-  head -c "$((vt_fill_mib * mib))" /dev/urandom | tee /tmp/copy |
-    vsock-peer connect 1000 >/tmp/answer || failed guest-to-host
-  wait
-  say "fact sent $(cut -c1-64 /tmp/sum)"
-  say "fact answer $(cat /tmp/answer)"
-  say "fact received $(vsock-peer listen 2000 </dev/null | sha256sum | cut -c1-64)"
-  say "fact messages $(vsock-peer messages 2001)"
-  check many vsock-peer many 1001 "$vt_many"
-  check echo sh -c 'echo hello | vsock-peer connect 1001 | grep -q "^hello$"'
-  refused nobody-there vsock-peer connect 999
-  # Left open on purpose: what becomes of it when the guest starts again is the host's to see.
-  sleep 1000 | vsock-peer connect 1003 &
-  vt_end=$(vsock-peer connect 1002 </dev/null)
-}
-
 # The host's end answers pings, gives vt_net_mib bytes over HTTP whose sum it knows, and sums what it
 # is sent.
 net_stage() {
@@ -420,7 +400,7 @@ net_stage() {
 
 start_up
 case $vt_role in
-  vsock) vsock_stage; finish "$vt_end" ;;
+  vsock) . /vsock-stage.sh; vsock_stage; finish "$vt_end" ;;
   net) net_stage; finish poweroff ;;
   probe) finish poweroff ;;
   rng) rng_stage; finish poweroff ;;

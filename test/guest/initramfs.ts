@@ -35,7 +35,7 @@ function sharedLibraries(programPath: string): string[] {
     .filter((path) => path !== undefined);
 }
 
-function addPrograms(archive: CpioArchive): void {
+function addPrograms(archive: CpioArchive, more: readonly string[]): void {
   const busybox = requiredProgram('busybox');
   archive.file('bin/busybox', readFileSync(busybox));
   const applets = output(busybox, ['--list']).split('\n');
@@ -43,7 +43,7 @@ function addPrograms(archive: CpioArchive): void {
     if (applet === '' || applet === 'busybox' || HOST_PROGRAMS.includes(applet)) continue;
     archive.link(`bin/${applet}`, 'busybox');
   }
-  const programs = HOST_PROGRAMS.map(requiredProgram);
+  const programs = [...HOST_PROGRAMS, ...more].map(requiredProgram);
   for (const path of programs) archive.file(`bin/${basename(path)}`, readFileSync(path));
   for (const path of new Set(programs.flatMap(sharedLibraries))) {
     archive.file(path, readFileSync(path));
@@ -69,15 +69,17 @@ function addModules(archive: CpioArchive, kernel: GuestKernel): void {
 
 /**
  * Returns the path of the archive, built anew only when one of its parts has changed. It is not
- * compressed: unpacking gzip under TCG takes longer than handing over the bytes.
+ * compressed: unpacking gzip under TCG takes longer than handing over the bytes. `programs`: more of
+ * the host's, with their libraries.
  */
-export function buildInitramfs(kernel: GuestKernel): string {
+export function buildInitramfs(kernel: GuestKernel, programs: readonly string[] = []): string {
   const archive = new CpioArchive();
-  const script = readFileSync(join(checkoutDir(), 'test', 'guest', 'guest-script.sh'));
+  const ours = (name: string) => readFileSync(join(checkoutDir(), 'test', 'guest', name));
   for (const dir of ['dev', 'etc', 'mnt', 'proc', 'sys', 'tmp']) archive.directory(dir);
   // The kernel opens the console for PID 1 before anything could mount /dev.
-  archive.characterDevice('dev/console', 5, 1).file('init', script);
-  addPrograms(archive);
+  archive.characterDevice('dev/console', 5, 1).file('init', ours('guest-script.sh'));
+  archive.file('vsock-stage.sh', ours('vsock-stage.sh'));
+  addPrograms(archive, programs);
   addVsockPeer(archive);
   addModules(archive, kernel);
   const bytes = archive.finish();

@@ -80,16 +80,16 @@ function missingPrograms(names: readonly string[]): string | undefined {
   return missing.length === 0 ? undefined : `no ${missing.join(', ')}: ${SET_UP}`;
 }
 
-/** Why no QEMU guest can run here; undefined when one can. */
-export function whyNoQemuGuest(): string | undefined {
+/** Why no QEMU guest can run here; undefined when one can. `programs`: what this one needs besides. */
+export function whyNoQemuGuest(programs: readonly string[] = []): string | undefined {
   if (process.arch !== 'x64') return `no guest kernel for ${process.arch}`;
   if (findQemuKernel() === undefined) return `no guest kernel: ${SET_UP}`;
-  return missingPrograms(['qemu-system-x86_64', ...GUEST_PROGRAMS]);
+  return missingPrograms(['qemu-system-x86_64', ...GUEST_PROGRAMS, ...programs]);
 }
 
 /** Why no User-mode Linux guest can run here; undefined when one can. */
-export function whyNoUmlGuest(): string | undefined {
+export function whyNoUmlGuest(programs: readonly string[] = []): string | undefined {
   if (process.arch !== 'x64') return `no guest kernel for ${process.arch}`;
   if (findUmlKernel() === undefined) return `no User-mode Linux: ${SET_UP}`;
-  return missingPrograms(GUEST_PROGRAMS);
+  return missingPrograms([...GUEST_PROGRAMS, ...programs]);
 }

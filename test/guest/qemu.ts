@@ -20,6 +20,8 @@ export interface QemuOptions {
   readonly accelerator: Accelerator;
   /** More of QEMU's arguments, for devices that are no disk. */
   readonly devices?: readonly string[];
+  /** More of the host's programs in the guest. */
+  readonly programs?: readonly string[];
   /** A socket to be made for its monitor (QMP). */
   readonly monitorPath?: string;
   /** Room for memory to be plugged later, in so many slots. */
@@ -93,7 +95,8 @@ export function startQemu(options: QemuOptions): Machine {
       ...diskArguments(options),
       ...(options.devices ?? []),
       ...migrationArguments(options),
-      ...['-kernel', kernel.imagePath, '-initrd', buildInitramfs(kernel), '-append', append],
+      ...['-kernel', kernel.imagePath, '-append', append],
+      ...['-initrd', buildInitramfs(kernel, options.programs)],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );

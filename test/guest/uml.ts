@@ -16,16 +16,26 @@ const SHARED_MEMORY_DIR = '/dev/shm';
 export interface UmlOptions {
   readonly socketPath: string;
   readonly parameters: Readonly<Record<string, string | number>>;
+  /** What the socket's device is; a disk, unless said otherwise. */
+  readonly virtioId?: number;
+  /** More of the host's programs in the guest. */
+  readonly programs?: readonly string[];
 }
 
-export function startUml({ socketPath, parameters }: UmlOptions): Machine {
+export function startUml({
+  socketPath,
+  parameters,
+  virtioId = VIRTIO_ID_BLOCK,
+  programs = [],
+}: UmlOptions): Machine {
   const kernel = findUmlKernel();
   if (kernel === undefined) throw new Error('no User-mode Linux: run "npm run setup"');
   const child = spawnTracked(
     kernel.imagePath,
     [
-      ...[`mem=${MEMORY_MIB}M`, `initrd=${buildInitramfs(kernel)}`, 'con=null', 'con0=fd:0,fd:1'],
-      ...[`virtio_uml.device=${socketPath}:${VIRTIO_ID_BLOCK}`, 'loglevel=4'],
+      ...[`mem=${MEMORY_MIB}M`, `initrd=${buildInitramfs(kernel, programs)}`],
+      ...['con=null', 'con0=fd:0,fd:1'],
+      ...[`virtio_uml.device=${socketPath}:${virtioId}`, 'loglevel=4'],
       ...kernelCommandLine(parameters).split(' '),
     ],
     {

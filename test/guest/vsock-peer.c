@@ -1,6 +1,7 @@
-// A guest's programs at AF_VSOCK, in the absence of socat: connects to the host or listens, and
-// copies between the socket and standard input and output.
-//   cid | connect PORT | listen PORT | messages PORT | many PORT COUNT
+// A guest's programs at AF_VSOCK: connects to the host or listens, and copies between the socket and
+// standard input and output; messages and very many connections, which socat has not.
+//   cid | connect PORT | listen PORT | messages PORT | say PORT LENGTH... | many PORT COUNT |
+//   echo PORT COUNT
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,25 +25,31 @@ static struct sockaddr_vm address(unsigned cid, unsigned port) {
   return made;
 }
 
-static int connected(unsigned port) {
+static int connected(unsigned port, int type) {
   struct sockaddr_vm host = address(VMADDR_CID_HOST, port);
-  int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+  int fd = socket(AF_VSOCK, type, 0);
   if (fd < 0) die("socket");
   if (connect(fd, (struct sockaddr *)&host, sizeof host) != 0) die("connect");
   return fd;
 }
 
-static int accepted(unsigned port, int type) {
+static int listening(unsigned port, int type, int backlog) {
   struct sockaddr_vm any = address(VMADDR_CID_ANY, port);
   int fd = socket(AF_VSOCK, type, 0);
   if (fd < 0) die("socket");
   if (bind(fd, (struct sockaddr *)&any, sizeof any) != 0) die("bind");
-  if (listen(fd, 8) != 0) die("listen");
+  if (listen(fd, backlog) != 0) die("listen");
   fprintf(stderr, "GUEST mark listens-%u\n", port);
-  int one = accept(fd, NULL, NULL);
+  return fd;
+}
+
+static int next(int listener) {
+  int one = accept(listener, NULL, NULL);
   if (one < 0) die("accept");
   return one;
 }
+
+static int accepted(unsigned port, int type) { return next(listening(port, type, 8)); }
 
 static void copy(int from, int to) {
   for (;;) {
@@ -84,10 +91,25 @@ static int messages(int fd) {
   }
 }
 
+// Messages of these lengths to the host; to standard output the lengths of its answers, each of
+// which begins and ends with the last byte of its length.
+static int say(int fd, int count, char **lengths) {
+  for (int i = 0; i < count; i++) {
+    size_t length = strtoul(lengths[i], NULL, 10);
+    memset(buffer, (char)length, length);
+    if (send(fd, buffer, length, 0) != (ssize_t)length) die("send");
+    ssize_t got = recv(fd, buffer, sizeof buffer, 0);
+    if (got <= 0) die("recv");
+    if (buffer[0] != (char)length || buffer[got - 1] != (char)length) die("another message");
+    printf("%zd ", got);
+  }
+  return 0;
+}
+
 // All open at once, one byte there and back on each.
 static int many(unsigned port, int count) {
   int *fds = calloc(count, sizeof *fds);
-  for (int i = 0; i < count; i++) fds[i] = connected(port);
+  for (int i = 0; i < count; i++) fds[i] = connected(port, SOCK_STREAM);
   for (int i = 0; i < count; i++) {
     char byte = (char)i;
     if (write(fds[i], &byte, 1) != 1) die("write");
@@ -95,6 +117,20 @@ static int many(unsigned port, int count) {
   for (int i = 0; i < count; i++) {
     char byte = 0;
     if (read(fds[i], &byte, 1) != 1 || byte != (char)i) die("read");
+    close(fds[i]);
+  }
+  return 0;
+}
+
+// As many from the host, all there before the first is answered.
+static int echo(unsigned port, int count) {
+  int *fds = calloc(count, sizeof *fds);
+  int listener = listening(port, SOCK_STREAM, count);
+  for (int i = 0; i < count; i++) fds[i] = next(listener);
+  for (int i = 0; i < count; i++) {
+    char byte = 0;
+    if (read(fds[i], &byte, 1) != 1 || write(fds[i], &byte, 1) != 1) die("echo");
+    if (read(fds[i], &byte, 1) != 0) die("end");
     close(fds[i]);
   }
   return 0;
@@ -108,9 +144,12 @@ int main(int argc, char **argv) {
     printf("%u\n", cid);
     return 0;
   }
-  if (argc > 2 && strcmp(argv[1], "connect") == 0) return both(connected(port));
+  if (argc > 2 && strcmp(argv[1], "connect") == 0) return both(connected(port, SOCK_STREAM));
   if (argc > 2 && strcmp(argv[1], "listen") == 0) return both(accepted(port, SOCK_STREAM));
   if (argc > 2 && strcmp(argv[1], "messages") == 0) return messages(accepted(port, SOCK_SEQPACKET));
+  if (argc > 3 && strcmp(argv[1], "say") == 0)
+    return say(connected(port, SOCK_SEQPACKET), argc - 3, argv + 3);
+  if (argc > 3 && strcmp(argv[1], "echo") == 0) return echo(port, atoi(argv[3]));
   if (argc > 3 && strcmp(argv[1], "many") == 0) return many(port, atoi(argv[3]));
   return 2;
 }

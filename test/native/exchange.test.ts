@@ -80,6 +80,7 @@ t.test('the fields of a record lie where native code has them', async (t) => {
     frames: exchange.FRAME_REPORT_FRAMES,
     bytes: exchange.FRAME_REPORT_BYTES,
     dropped: exchange.FRAME_REPORT_DROPPED,
+    filtered: exchange.FRAME_REPORT_FILTERED,
   });
   t.match(wordOffsets('EventRecord'), {
     code: exchange.EVENT_CODE,
@@ -101,6 +102,7 @@ t.test('the constants are those of native code', async (t) => {
     ['kCommandArena', exchange.FLAG_ARENA],
     ['kCommandPrefix', exchange.FLAG_PREFIX],
     ['kCommandMerge', exchange.FLAG_MERGE],
+    ['kCommandFilter', exchange.FLAG_FILTER],
     ['kTailLast', exchange.TAIL_LAST],
     ['kNoChain', exchange.NO_CHAIN],
     ['kSend', exchange.OP_SEND],

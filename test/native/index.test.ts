@@ -120,6 +120,7 @@ const FUNCTIONS: Signatures = {
   hostReceive: ['fd', 'bytes', 'u32', 'u32', 'flag'],
   hostShutdown: ['fd', 'u32'],
   hostSetSendBytes: ['fd', 'u32'],
+  framePasses: ['bytes', 'bytes', 'u32', 'u32'],
   tapOpen: ['text', 'flag', 'u32'],
   tapAdopt: ['fd', 'u32'],
   tapSetOffload: ['fd', 'u32'],

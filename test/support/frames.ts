@@ -9,6 +9,8 @@ const ETHERTYPE = 0x88b5;
 export const macBytes = (mac: string) =>
   Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));
 
+const IP_UDP = 17;
+
 /** A frame of `bytes` in all, its payload counting from `seed`. */
 export function frame(bytes: number, seed = 0, to = BROADCAST, from = GUEST_MAC): Uint8Array {
   const made = new Uint8Array(bytes);
@@ -40,6 +42,20 @@ export function tcpFrame(bytes: number): Uint8Array {
   view.setUint16(34, 1234);
   view.setUint16(36, 80);
   view.setUint16(46, 0x5010);
+  return made;
+}
+
+/** An IPv4/UDP frame from a port to a port, without checksum: none is due. */
+export function udpFrame(bytes: number, fromPort: number, toPort = 9): Uint8Array {
+  const made = tcpFrame(bytes);
+  const view = new DataView(made.buffer);
+  made.fill(0, 34, 54);
+  made[23] = IP_UDP;
+  view.setUint16(24, 0);
+  view.setUint16(24, ipChecksum(view));
+  view.setUint16(34, fromPort);
+  view.setUint16(36, toPort);
+  view.setUint16(38, bytes - 34);
   return made;
 }
 

@@ -19,6 +19,7 @@ const {
   COMMAND_TAIL_OFFSET,
   COMMAND_USED_LENGTH,
   FLAG_COMPLETE,
+  FLAG_FILTER,
   FLAG_NOTIFY,
   FLAG_PREFIX,
   FLAG_TAIL,
@@ -147,6 +148,8 @@ export class CommandWriter {
    * `reportOffset` what was done. Until then the list must stay as it is.
    *
    * @param flags FLAG_SOCKET (frames without header), FLAG_MERGE
+   * @param filterOffset of a table in the arena that says which frames the driver wants
+   *   (native/core/frame-filter.h); undefined: all
    * @param capture tag under which frames are shown (HandlerContext.capture); 0: they are not
    */
   receiveFrames(
@@ -158,6 +161,7 @@ export class CommandWriter {
     headerBytes: number,
     framesMax: number,
     bytesMax: number,
+    filterOffset: number | undefined,
     tag: number,
     capture = 0,
   ): void {
@@ -165,7 +169,7 @@ export class CommandWriter {
     const words = this.#words;
     words[at + COMMAND_CODE] = OP_RECEIVE_FRAMES;
     words[at + COMMAND_CHAIN] = NO_CHAIN;
-    words[at + COMMAND_FLAGS] = flags;
+    words[at + COMMAND_FLAGS] = flags | (filterOffset === undefined ? 0 : FLAG_FILTER);
     words[at + COMMAND_FILE] = fd;
     words[at + COMMAND_CHAIN_OFFSET] = listOffset;
     words[at + COMMAND_TAIL_OFFSET] = reportOffset;
@@ -173,6 +177,7 @@ export class CommandWriter {
     words[at + COMMAND_USED_LENGTH] = listCount;
     words[at + COMMAND_TAG] = tag;
     words[at + COMMAND_MODE] = framesMax;
+    this.#doubles[(at + COMMAND_OFFSET) >> 1] = filterOffset ?? 0;
     words[at + COMMAND_CAPTURE] = capture;
     this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytesMax;
   }

@@ -44,6 +44,9 @@ interface MemoryChange {
   readonly queues: QueueRange;
 }
 
+/** A packed ring's base where it begins: both wrap counters are 1, both positions 0. */
+const PACKED_BEGIN = 0x8000_8000;
+
 /** Errors that mean "no io_uring here" rather than "io_uring is broken". */
 const NO_URING = new Set(['EPERM', 'ENOSYS', 'EACCES', 'EINVAL', 'ENOMEM']);
 
@@ -366,7 +369,8 @@ export class QueueWorker {
     if (result === 0) {
       this.#queues.add(start.queue);
       const resumed = this.#endedAt.get(start.queue) === start.availBase;
-      const where = start.availBase === 0 ? 'fresh' : resumed ? 'resumed' : 'elsewhere';
+      const begin = start.availBase === 0 || (start.packed && start.availBase === PACKED_BEGIN);
+      const where = begin ? 'fresh' : resumed ? 'resumed' : 'elsewhere';
       this.#guard(() => this.#handler.started?.(start.queue, where));
       this.#plane.setInband(start.queue, start.inbandKicks, start.inbandCalls);
       this.#plane.enableVring(start.queue, start.enabled);

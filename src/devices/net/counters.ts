@@ -13,6 +13,7 @@ export const DROP_REASONS = [
   'vlan', // the port of the switch is in no such VLAN
   'source', // from a group's address, or from none
   'storm', // more to groups than the port may send
+  'command', // of the control queue, refused
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 

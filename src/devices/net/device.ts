@@ -3,16 +3,27 @@
 import { randomBytes } from 'node:crypto';
 import type { DataHalf, DeviceHost, VirtioDevice } from '../../core/device.js';
 import {
+  hasFeature,
+  VhostUserError,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
 } from '../../core/protocol/index.js';
+import { check, native } from '../../native/index.js';
 import { CaptureFile } from './capture/capture-file.js';
+import { ControlState } from './control-state.js';
 import { NetCounters, type QueueCounts } from './counters.js';
 import {
   encodeConfig,
   MAC_BYTES,
-  STATUS_LINK_UP,
+  STATUS_ANNOUNCE,
+  VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+  VIRTIO_NET_F_CTRL_MAC_ADDR,
+  VIRTIO_NET_F_CTRL_RX,
+  VIRTIO_NET_F_CTRL_RX_EXTRA,
+  VIRTIO_NET_F_CTRL_VLAN,
+  VIRTIO_NET_F_CTRL_VQ,
+  VIRTIO_NET_F_GUEST_ANNOUNCE,
   VIRTIO_NET_F_MAC,
   VIRTIO_NET_F_MQ,
   VIRTIO_NET_F_MRG_RXBUF,
@@ -22,11 +33,23 @@ import {
 } from './format.js';
 import type { NetHandlerOptions, NetMessage } from './handler.js';
 import { type OpenedHostEnd, openHostEnd } from './open-host-end.js';
-import { type NetOptions, parseMac } from './options.js';
-import { queueCount, queuesPerThread } from './queues.js';
+import { isStation, type NetOptions, parseMac } from './options.js';
+import { controlQueue, queueCount, queuesPerThread } from './queues.js';
+import { rarpFrame } from './rarp.js';
 
 /** The first of a MAC that nobody was given: QEMU's, locally administered. */
 const RANDOM_MAC_PREFIX = [0x52, 0x54, 0x00] as const;
+
+/** What the driver may ask of the control queue. A front-end that keeps the queue, as QEMU does,
+ *  masks these; ANNOUNCE it serves itself. */
+const CONTROL_FEATURES =
+  VIRTIO_NET_F_CTRL_VQ |
+  VIRTIO_NET_F_CTRL_RX |
+  VIRTIO_NET_F_CTRL_RX_EXTRA |
+  VIRTIO_NET_F_CTRL_VLAN |
+  VIRTIO_NET_F_CTRL_MAC_ADDR |
+  VIRTIO_NET_F_CTRL_GUEST_OFFLOADS |
+  VIRTIO_NET_F_GUEST_ANNOUNCE;
 
 export class NetDevice implements VirtioDevice {
   readonly name = 'net';
@@ -34,7 +57,9 @@ export class NetDevice implements VirtioDevice {
   readonly #options: NetOptions;
   readonly #end: OpenedHostEnd;
   readonly #counters: NetCounters;
-  readonly #mac: Uint8Array;
+  readonly #state: ControlState;
+  readonly #bellFd = check('eventfd', native.eventfdCreate(0));
+  #features = 0n;
   readonly #capture: CaptureFile | undefined;
   #mtu: number | undefined;
   #host: DeviceHost | undefined;
@@ -43,8 +68,9 @@ export class NetDevice implements VirtioDevice {
   constructor(options: NetOptions, notice: (message: string) => void = () => {}) {
     this.#options = options;
     this.#counters = new NetCounters(queueCount(options.queuePairs));
-    this.#mac = (options.mac === undefined ? undefined : parseMac(options.mac)) ?? randomMac();
+    const mac = (options.mac === undefined ? undefined : parseMac(options.mac)) ?? randomMac();
     this.#mtu = options.mtu;
+    this.#state = ControlState.create(mac, options.mtu ?? 0);
     this.#end = openHostEnd(options);
     try {
       this.#capture = openCapture(options, notice);
@@ -70,6 +96,7 @@ export class NetDevice implements VirtioDevice {
   features(): bigint {
     return (
       this.#end.features |
+      CONTROL_FEATURES |
       VIRTIO_NET_F_MRG_RXBUF |
       VIRTIO_NET_F_MAC |
       VIRTIO_NET_F_STATUS |
@@ -93,6 +120,8 @@ export class NetDevice implements VirtioDevice {
       pairs: queuePairs,
       queueSize,
       counters: this.#counters.buffer,
+      control: this.#state.buffer,
+      bellFd: this.#bellFd,
       capture: this.#capture?.shared,
     };
     return { moduleUrl: new URL('./handler.js', import.meta.url).href, options };
@@ -103,17 +132,21 @@ export class NetDevice implements VirtioDevice {
   }
 
   async ackedFeatures(features: bigint): Promise<void> {
+    this.#features = features;
     await this.#tell({ kind: 'features', features });
   }
 
   async resetDevice(): Promise<void> {
+    this.#features = 0n;
+    this.#state.forget();
+    native.eventfdSignal(this.#bellFd);
     await this.#tell({ kind: 'features', features: 0n });
   }
 
   getConfig(offset: number, size: number): Uint8Array {
     return encodeConfig({
-      mac: this.#mac,
-      status: STATUS_LINK_UP,
+      mac: this.#state.mac,
+      status: this.#state.status,
       pairs: this.#options.queuePairs,
       mtu: this.#mtu ?? 0,
     }).slice(offset, offset + size);
@@ -121,6 +154,22 @@ export class NetDevice implements VirtioDevice {
 
   async setMtu(mtu: number): Promise<void> {
     this.#mtu = mtu;
+    this.#state.mtu = mtu;
+    native.eventfdSignal(this.#bellFd);
+  }
+
+  /** The host's network learns where the address is now: from us, and from a driver that can say
+   *  more and whose control queue is ours. */
+  async sendRarp(mac: Uint8Array): Promise<void> {
+    if (!isStation(mac)) {
+      throw new VhostUserError('PAYLOAD_VALUE', 'no address of a station');
+    }
+    await this.#tell({ kind: 'announce', frame: rarpFrame(mac) });
+    const ours = controlQueue(this.#options.queuePairs, this.#features) !== undefined;
+    if (ours && hasFeature(this.#features, VIRTIO_NET_F_GUEST_ANNOUNCE)) {
+      this.#state.setStatus(STATUS_ANNOUNCE, true);
+      this.#host?.configChanged();
+    }
   }
 
   queuesPerThread(workers: number): bigint[] {
@@ -133,6 +182,7 @@ export class NetDevice implements VirtioDevice {
   }
 
   async close(): Promise<void> {
+    native.fdClose(this.#bellFd);
     this.#end.close();
     await this.#capture?.close();
   }

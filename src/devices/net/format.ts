@@ -22,6 +22,7 @@ export const VIRTIO_NET_F_CTRL_RX_EXTRA = 1n << 20n;
 export const VIRTIO_NET_F_GUEST_ANNOUNCE = 1n << 21n;
 export const VIRTIO_NET_F_MQ = 1n << 22n;
 export const VIRTIO_NET_F_CTRL_MAC_ADDR = 1n << 23n;
+export const VIRTIO_NET_F_NOTF_COAL = 1n << 53n;
 export const VIRTIO_NET_F_GUEST_USO4 = 1n << 54n;
 export const VIRTIO_NET_F_GUEST_USO6 = 1n << 55n;
 export const VIRTIO_NET_F_HOST_USO = 1n << 56n;
@@ -41,8 +42,15 @@ export const GSO_ECN = 0x80;
 export const MAC_BYTES = 6;
 /** Two addresses and a type: shorter is no Ethernet frame. */
 export const FRAME_BYTES_MIN = 14;
+/** Of a link nobody has said anything about: Ethernet's. */
+export const MTU_DEFAULT = 1500;
 /** The largest a driver may send, GSO included: 65562 with the header (§5.1.6.3.1). */
 export const FRAME_BYTES_MAX = 65562 - HEADER_BYTES;
+
+/** §5.1.6.5: what a control command begins with, and how it is answered. */
+export const CONTROL_HEADER_BYTES = 2;
+export const CONTROL_OK = 0;
+export const CONTROL_ERROR = 1;
 
 export const STATUS_LINK_UP = 1;
 export const STATUS_ANNOUNCE = 2;

@@ -5,45 +5,56 @@ import type { HandlerContext, HandlerFactory, QueueHandler } from '../../core/de
 import { hasFeature } from '../../core/protocol/index.js';
 import type { Batch } from '../../core/virtqueue/batch.js';
 import { queueOfChain } from '../../core/virtqueue/batch.js';
+import { native } from '../../native/index.js';
 import { Arena } from './arena.js';
 import { claimRing, type SharedCapture } from './capture/shared-capture.js';
+import { ControlQueue } from './control-queue.js';
+import { ControlState } from './control-state.js';
 import { NetCounters } from './counters.js';
 import {
   FRAME_BYTES_MAX,
   FRAME_BYTES_MIN,
   HEADER_BYTES,
+  MTU_DEFAULT,
   VIRTIO_NET_F_MRG_RXBUF,
 } from './format.js';
+import { FrameFilter } from './frame-filter.js';
 import { createPort, type HostEnd, portArenaBytes } from './host-end.js';
-import { takesLargeFrames, tunOffload } from './offload.js';
+import { GUEST_OFFLOADS, takesLargeFrames, tunOffload } from './offload.js';
 import { CapturedPort } from './ports/captured-port.js';
 import { PORT_NUMBERS, type Port } from './ports/port.js';
 import { controlQueue, isTransmit, pairOfQueue, receiveQueue, transmitQueue } from './queues.js';
 import { ReceiveQueue } from './receive-queue.js';
 import { TransmitHeader } from './transmit-header.js';
 
-/** What drivers without offloads have room for in each buffer: 1514 bytes and a VLAN tag. */
-const PLAIN_FRAME_BYTES_MAX = 1518;
+/** What a frame has beside its MTU: an Ethernet header and a VLAN tag. */
+const LINK_BYTES = 18;
 
 export interface NetHandlerOptions {
   readonly host: HostEnd;
   readonly pairs: number;
   readonly queueSize: number;
   readonly counters: SharedArrayBuffer;
+  /** What the driver has set, and an eventfd that says so to every worker. Like a kick it is never
+   *  read. */
+  readonly control: ArrayBufferLike;
+  readonly bellFd: number;
   /** Where frames are shown; undefined: nobody looks on. */
   readonly capture: SharedCapture | undefined;
 }
 
-/** What the control half tells all workers. */
-export interface NetMessage {
-  readonly kind: 'features';
-  readonly features: bigint;
-}
+/** What the control half tells all workers: what was negotiated; a frame for the host's end. */
+export type NetMessage =
+  | { readonly kind: 'features'; readonly features: bigint }
+  | { readonly kind: 'announce'; readonly frame: Uint8Array };
 
 /** The two queues of a pair and their host end. */
 interface Pair {
   readonly receive: ReceiveQueue;
   readonly port: Port;
+  /** The front-end lets frames to the driver; whether the port knows. */
+  enabled: boolean;
+  attached: boolean;
 }
 
 class NetHandler implements QueueHandler {
@@ -54,22 +65,33 @@ class NetHandler implements QueueHandler {
   readonly #header = new TransmitHeader();
   /** Made when their first ring starts: a worker has some of the pairs only. */
   readonly #pairs: (Pair | undefined)[];
+  readonly #filter: FrameFilter;
+  readonly #control: ControlQueue;
+  readonly #state: ControlState;
+  /** The state as this worker has put it into effect, and its version. */
+  readonly #effective = ControlState.snapshot();
+  #version = 0;
   #features = 0n;
   #controlQueue: number | undefined;
 
   constructor(context: HandlerContext) {
     this.#context = context;
     this.#options = context.options as NetHandlerOptions;
-    const { host, pairs, queueSize, counters, capture } = this.#options;
+    const { host, pairs, queueSize, counters, control, bellFd, capture } = this.#options;
     this.#counters = new NetCounters(counters);
     const perPair = ReceiveQueue.arenaBytes(queueSize) + portArenaBytes(host);
-    this.#arena = new Arena(pairs * perPair);
+    this.#arena = new Arena(pairs * perPair + Arena.rounded(FrameFilter.arenaBytes));
     context.useArena(this.#arena.bytes);
     const ring = capture === undefined ? undefined : claimRing(capture);
     if (ring !== undefined) {
       context.useCapture(ring);
     }
     this.#pairs = Array.from({ length: pairs }, () => undefined);
+    this.#filter = new FrameFilter(this.#arena);
+    this.#control = new ControlQueue(context, this.#counters);
+    this.#state = new ControlState(control);
+    this.#follow();
+    context.watch(bellFd, this.#bellToken);
   }
 
   requests(batch: Batch): void {
@@ -87,24 +109,38 @@ class NetHandler implements QueueHandler {
   }
 
   event(token: number, hungUp: boolean): void {
+    if (token === this.#bellToken) {
+      this.#follow();
+      return;
+    }
     this.#pairs[Math.floor(token / PORT_NUMBERS)]?.port.event(token % PORT_NUMBERS, hungUp);
   }
 
   message(message: unknown): void {
-    const { features } = message as NetMessage;
-    this.#features = features;
-    this.#controlQueue = controlQueue(this.#options.pairs, features);
-    this.#header.negotiated(features);
-    for (const pair of this.#pairs) {
-      if (pair !== undefined) {
-        this.#negotiated(pair);
-      }
+    const said = message as NetMessage;
+    if (said.kind === 'announce') {
+      this.#pairs[0]?.port.announce?.(said.frame);
+      return;
+    }
+    this.#features = said.features;
+    this.#controlQueue = controlQueue(this.#options.pairs, said.features);
+    this.#header.negotiated(said.features);
+    this.#takeEffect();
+  }
+
+  started(queue: number, where: 'fresh' | 'resumed' | 'elsewhere'): void {
+    if (queue === this.#controlQueue && where === 'fresh') {
+      this.#state.reset(this.#features);
+      this.#changed();
     }
   }
 
   vringEnabled(queue: number, enabled: boolean): void {
     if (this.#carriesFrames(queue) && !isTransmit(queue)) {
-      this.#pair(pairOfQueue(queue)).port.attach(enabled);
+      const index = pairOfQueue(queue);
+      const pair = this.#pair(index);
+      pair.enabled = enabled;
+      this.#attach(pair, index);
     }
   }
 
@@ -129,13 +165,41 @@ class NetHandler implements QueueHandler {
   #request(batch: Batch, i: number): void {
     const chain = batch.chain(i);
     const queue = queueOfChain(chain);
-    if (!this.#carriesFrames(queue)) {
+    if (queue === this.#controlQueue) {
+      this.#controlled(batch, i, chain, queue);
+    } else if (!this.#carriesFrames(queue)) {
       this.#context.commands.complete(chain, 0);
     } else if (isTransmit(queue)) {
       this.#transmit(batch, i, chain, queue);
     } else {
       this.#pair(pairOfQueue(queue)).receive.post(chain, batch.writableBytes(i));
     }
+  }
+
+  #controlled(batch: Batch, i: number, chain: number, queue: number): void {
+    const card = { state: this.#state, features: this.#features, pairs: this.#options.pairs };
+    const [readable, writable] = [batch.readableBytes(i), batch.writableBytes(i)];
+    if (this.#control.serve(queue, chain, readable, writable, card)) {
+      this.#changed();
+    }
+  }
+
+  /** The state is another: here at once, in the other workers as soon as they wake up. */
+  #changed(): void {
+    this.#follow();
+    native.eventfdSignal(this.#options.bellFd);
+  }
+
+  #follow(): void {
+    const { version } = this.#state;
+    if (version !== this.#version && this.#state.copyTo(this.#effective)) {
+      this.#version = version;
+      this.#takeEffect();
+    }
+  }
+
+  get #bellToken(): number {
+    return this.#options.pairs * PORT_NUMBERS;
   }
 
   #transmit(batch: Batch, i: number, chain: number, queue: number): void {
@@ -163,7 +227,8 @@ class NetHandler implements QueueHandler {
     }
     const { host, queueSize, capture } = this.#options;
     const shared = { context: this.#context, arena: this.#arena, counters: this.#counters };
-    const receive = new ReceiveQueue({ ...shared, queue: receiveQueue(index), queueSize });
+    const queue = receiveQueue(index);
+    const receive = new ReceiveQueue({ ...shared, filter: this.#filter, queue, queueSize });
     const portContext = {
       ...shared,
       receive,
@@ -172,17 +237,41 @@ class NetHandler implements QueueHandler {
     };
     const plain = createPort(host, index, portContext);
     const port = capture === undefined ? plain : new CapturedPort(plain, portContext, 0);
-    const made = { receive, port };
+    const made = { receive, port, enabled: false, attached: false };
     this.#negotiated(made);
     this.#pairs[index] = made;
     return made;
   }
 
+  /** What was negotiated, or what the driver has set since, is another. */
+  #takeEffect(): void {
+    const filtered = this.#controlQueue !== undefined;
+    this.#filter.update(filtered ? this.#effective.filter : undefined);
+    this.#pairs.forEach((pair, index) => {
+      if (pair !== undefined) {
+        this.#negotiated(pair);
+        this.#attach(pair, index);
+      }
+    });
+  }
+
   #negotiated({ receive, port }: Pair): void {
     const merge = hasFeature(this.#features, VIRTIO_NET_F_MRG_RXBUF);
-    const large = takesLargeFrames(this.#features);
-    receive.negotiated(merge, large ? FRAME_BYTES_MAX : PLAIN_FRAME_BYTES_MAX);
-    port.setOffload?.(tunOffload(this.#features));
+    const features = this.#features & (this.#effective.offloads | ~GUEST_OFFLOADS);
+    const plainBytes = LINK_BYTES + Math.max(this.#effective.mtu, MTU_DEFAULT);
+    receive.negotiated(merge, takesLargeFrames(features) ? FRAME_BYTES_MAX : plainBytes);
+    port.setOffload?.(tunOffload(features));
+  }
+
+  /** A pair gets frames while its receive ring is enabled and the driver uses it. */
+  #attach(pair: Pair, index: number): void {
+    const { pairs } = this.#effective;
+    const known = this.#controlQueue !== undefined && pairs !== undefined;
+    const attached = pair.enabled && (!known || index < pairs);
+    if (attached !== pair.attached) {
+      pair.attached = attached;
+      pair.port.attach(attached);
+    }
   }
 }
 

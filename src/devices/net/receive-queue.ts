@@ -6,6 +6,7 @@ import {
   FRAME_REPORT_BYTES,
   FRAME_REPORT_CHAINS,
   FRAME_REPORT_DROPPED,
+  FRAME_REPORT_FILTERED,
   FRAME_REPORT_FRAMES,
   FRAME_REPORT_WORDS,
   NO_CHAIN,
@@ -13,6 +14,7 @@ import {
 import { Arena } from './arena.js';
 import type { DropReason, NetCounters } from './counters.js';
 import { HEADER_BYTES } from './format.js';
+import type { FrameFilter } from './frame-filter.js';
 
 /** What one turn takes from the host for one queue: a flood starves no neighbour (NT-033). Linux's
  *  vhost-net stops at as many bytes. */
@@ -32,6 +34,8 @@ export interface ReceiveQueueOptions {
   readonly context: HandlerContext;
   readonly arena: Arena;
   readonly counters: NetCounters;
+  /** Which frames the driver wants. */
+  readonly filter: FrameFilter;
   readonly queue: number;
   /** Largest ring of the device. */
   readonly queueSize: number;
@@ -131,6 +135,7 @@ export class ReceiveQueue {
       HEADER_BYTES,
       FRAMES_PER_TURN,
       BYTES_PER_TURN,
+      this.#options.filter.offset,
       tag,
       this.#captureTag,
     );
@@ -142,6 +147,7 @@ export class ReceiveQueue {
     const report = this.#report;
     const frames = report[FRAME_REPORT_FRAMES] as number;
     const dropped = report[FRAME_REPORT_DROPPED] as number;
+    const filtered = report[FRAME_REPORT_FILTERED] as number;
     this.#listed = false;
     this.#consume(report[FRAME_REPORT_CHAINS] as number);
     counters.moved(queue, frames, report[FRAME_REPORT_BYTES] as number);
@@ -150,12 +156,20 @@ export class ReceiveQueue {
     if (dropped > 0) {
       counters.dropped(queue, 'room', dropped);
     }
-    return frames + dropped > 0;
+    if (filtered > 0) {
+      counters.dropped(queue, 'filtered', filtered);
+    }
+    return frames + dropped + filtered > 0;
   }
 
-  /** Copies one frame into as many chains as it takes. False: they have no room for it, and hold
-   *  nothing of it. `header`: of HEADER_BYTES, num_buffers is filled in. */
+  /** Copies one frame into as many chains as it takes, unless the driver does not want it. False:
+   *  they have no room for it, and hold nothing of it. `header`: of HEADER_BYTES, num_buffers is
+   *  filled in. */
   deliver(frame: Uint8Array, header?: Uint8Array): boolean {
+    if (!this.#options.filter.passes(frame)) {
+      this.dropped('filtered');
+      return true;
+    }
     const total = HEADER_BYTES + frame.byteLength;
     const count = this.#chainsFor(total);
     if (count === 0) {

@@ -11,6 +11,7 @@ import {
   hasFeature,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
 } from '../../core/protocol/index.js';
 import {
@@ -57,6 +58,7 @@ export class VsockDevice implements VirtioDevice {
       VIRTIO_VSOCK_F_NO_IMPLIED_STREAM |
       VIRTIO_F_RING_INDIRECT_DESC |
       VIRTIO_F_RING_EVENT_IDX |
+      VIRTIO_F_RING_PACKED |
       VIRTIO_F_VERSION_1
     );
   }

@@ -21,6 +21,7 @@ t.test('devices see these operations and no more', async (t) => {
       FRAME_REPORT_BYTES: exchange.FRAME_REPORT_BYTES,
       FRAME_REPORT_CHAINS: exchange.FRAME_REPORT_CHAINS,
       FRAME_REPORT_DROPPED: exchange.FRAME_REPORT_DROPPED,
+      FRAME_REPORT_FILTERED: exchange.FRAME_REPORT_FILTERED,
       FRAME_REPORT_FRAMES: exchange.FRAME_REPORT_FRAMES,
       FRAME_REPORT_WORDS: exchange.FRAME_REPORT_WORDS,
       NO_CHAIN: exchange.NO_CHAIN,

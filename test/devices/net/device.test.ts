@@ -31,3 +31,9 @@ t.test('GET_QUEUE_NUM in either unit (trap 21)', async (t) => {
   t.equal(open({ queuePairs: 4 }).queueNumAnswer(), 9);
   t.equal(open({ queuePairs: 4, queueNum: 'pairs' }).queueNumAnswer(), 4);
 });
+
+t.test('SEND_RARP of what is no station (NT-035)', async (t) => {
+  for (const mac of [new Uint8Array(6), new Uint8Array(6).fill(0xff), Uint8Array.of(1, 0, 94)]) {
+    await t.rejects(open().sendRarp(mac), { code: 'PAYLOAD_VALUE' });
+  }
+});

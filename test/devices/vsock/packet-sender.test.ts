@@ -32,3 +32,28 @@ t.test('more packets than a turn hands out', async (t) => {
   rig.offer(100, 45);
   t.equal(rig.seen().length, 100);
 });
+
+t.test('VS-027 a flood has one turn of 64 KiB, then its neighbours have theirs', async (t) => {
+  const rig = new VsockRig(t);
+  const accept = rig.listen(t, 1);
+  rig.offer(9);
+  const fds: number[] = [];
+  for (let i = 0; i < 9; i++) {
+    rig.say(10 + i, 1, OP_REQUEST, '', 0, 1 << 20);
+    fds.push(accept());
+  }
+  rig.seen();
+  const [flood, ...quiet] = fds as [number, ...number[]];
+  t.ok(writeNow(flood, 'f'.repeat(1 << 20)) > 65_536 + 9 * 4096);
+  for (const fd of quiet) {
+    writeNow(fd, 'psst');
+  }
+  rig.poll();
+  rig.offer(40, 44 + 4096);
+  const packets = rig.seen();
+  const last = packets.findLastIndex(({ text }) => text === 'psst');
+  const before = packets.slice(0, last).filter(({ dstPort }) => dstPort === 10);
+  t.equal(packets.filter(({ text }) => text === 'psst').length, quiet.length);
+  t.ok(before.length * 4096 <= 65_536, `${before.length} packets of the flood came first`);
+  t.equal(packets.length, 40, 'and the flood goes on');
+});

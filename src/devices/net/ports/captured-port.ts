@@ -25,6 +25,10 @@ export class CapturedPort implements Port {
     this.#port.transmit(chain, frameBytes, header);
   }
 
+  announce(frame: Uint8Array): void {
+    this.#port.announce?.(frame);
+  }
+
   flush(): void {
     this.#port.flush?.();
   }

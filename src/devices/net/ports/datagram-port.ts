@@ -7,6 +7,7 @@ import { HEADER_BYTES } from '../format.js';
 import { FrameReader } from './frame-reader.js';
 import type { Port, PortContext } from './port.js';
 import { RetryTimer } from './retry-timer.js';
+import { writeFrame } from './write-frame.js';
 
 export interface DatagramOptions {
   /** Bound; the control half's. */
@@ -51,6 +52,10 @@ export class DatagramPort implements Port {
     const flags = FLAG_SOCKET | FLAG_COMPLETE;
     context.commands.move(OP_SEND, chain, flags, this.#fd, frameBytes, HEADER_BYTES, 0, tag);
     counters.moved(transmitQueue, 1, frameBytes);
+  }
+
+  announce(frame: Uint8Array): void {
+    writeFrame(this.#fd, frame);
   }
 
   pump(): void {

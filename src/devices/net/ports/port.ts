@@ -10,6 +10,8 @@ export interface Port {
   /** One frame of the driver's: `frameBytes` behind the header in the readable part of the chain,
    *  which the port completes, now or later. `header`: the three words, judged. */
   transmit(chain: number, frameBytes: number, header: Uint32Array): void;
+  /** Sends a frame of the card's own. */
+  announce?(frame: Uint8Array): void;
   /** The frames of a batch have all been handed over. */
   flush?(): void;
   /** The driver may have posted chains, or can be given frames now. */

@@ -80,6 +80,13 @@ export class StreamPort implements Port {
     }
   }
 
+  announce(frame: Uint8Array): void {
+    if (this.#open) {
+      this.#output.reserve(frame.byteLength)?.set(frame);
+      this.flush();
+    }
+  }
+
   flush(): void {
     const { offset, bytes } = this.#output;
     if (!this.#open || this.#sending || !this.#writable || bytes === 0) {

@@ -6,6 +6,7 @@ import { HEADER_BYTES, HEADER_WORDS } from '../format.js';
 import { FrameReader } from './frame-reader.js';
 import type { Port, PortContext } from './port.js';
 import { RetryTimer } from './retry-timer.js';
+import { writeFrame } from './write-frame.js';
 
 export interface TapOptions {
   /** The control half's. */
@@ -79,6 +80,10 @@ export class TapPort implements Port {
       firstNumber + TAG_SEND,
     );
     counters.moved(transmitQueue, 1, frameBytes);
+  }
+
+  announce(frame: Uint8Array): void {
+    writeFrame(this.#fd, new Uint8Array(HEADER_BYTES), frame);
   }
 
   pump(): void {

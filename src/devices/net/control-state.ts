@@ -1,0 +1,231 @@
+// What a driver has set through its control queue, and what the card tells it. The worker that has
+// the control queue writes it, every worker and the control thread read it: shared memory with a
+// count of changes, odd while one is being made.
+
+import { hasFeature } from '../../core/protocol/index.js';
+import {
+  MAC_BYTES,
+  STATUS_LINK_UP,
+  VIRTIO_NET_F_CTRL_RX,
+  VIRTIO_NET_F_CTRL_VLAN,
+} from './format.js';
+import {
+  FILTER_ADDRESS_COUNT,
+  FILTER_ADDRESSES,
+  FILTER_ALL_MULTICAST,
+  FILTER_ALL_UNICAST,
+  FILTER_FLAGS,
+  FILTER_PROMISCUOUS,
+  FILTER_TABLE_ADDRESSES_MAX,
+  FILTER_VLAN_BITS,
+  FILTER_VLANS,
+  FILTER_WORDS,
+} from './frame-filter.js';
+
+const VERSION = 0;
+const PAIRS = 1;
+const STATUS = 2;
+const MTU = 3;
+const OFFLOADS = 4; // two words
+const COALESCING = 6; // four words
+/** Two addresses of two words: the card's and the driver's. */
+const CARD_MAC = 10;
+const MAC = 12;
+/** What the driver asked for, and what its long tables make of it. */
+const RECEIVE_MODE = 14;
+const OVERFLOW = 15;
+/** The filter's table, on a multiple of eight bytes. */
+const FILTER = 16;
+const WORDS = FILTER + FILTER_WORDS;
+
+const EVERY_OFFLOAD = ~0n;
+
+/** VIRTIO 1.3 §5.1.6.5.7: notify after so many packets, or so long after the first. */
+export interface Coalescing {
+  readonly maxPackets: number;
+  readonly maxUsecs: number;
+}
+
+export class ControlState {
+  readonly buffer: ArrayBufferLike;
+  readonly #words: Uint32Array;
+  readonly #counts: Int32Array;
+  readonly #bytes: Uint8Array;
+  /** The table of native code. */
+  readonly filter: Uint32Array;
+
+  constructor(buffer: ArrayBufferLike = new SharedArrayBuffer(WORDS * 4)) {
+    this.buffer = buffer;
+    this.#words = new Uint32Array(buffer);
+    this.#counts = new Int32Array(buffer);
+    this.#bytes = new Uint8Array(buffer);
+    this.filter = new Uint32Array(buffer, FILTER * 4, FILTER_WORDS);
+  }
+
+  /** The state of a card with this address. */
+  static create(mac: Uint8Array, mtu: number): ControlState {
+    const state = new ControlState();
+    state.#bytes.set(mac, CARD_MAC * 4);
+    state.mtu = mtu;
+    state.#counts[STATUS] = STATUS_LINK_UP;
+    state.forget();
+    return state;
+  }
+
+  /** A private state that copyTo fills. */
+  static snapshot(): ControlState {
+    return new ControlState(new ArrayBuffer(WORDS * 4));
+  }
+
+  /** What the driver has set is not known: another process may have been told. Whatever comes must
+   *  reach it, on every queue. */
+  forget(): void {
+    this.#begin(FILTER_PROMISCUOUS, 0);
+  }
+
+  /** A new driver (VIRTIO 1.3 §5.1.6.5.5.1: one pair is in use), which gets everything until it
+   *  says otherwise: turns promiscuous mode off, or, if it can't, names VLANs. */
+  reset(features: bigint): void {
+    const open = hasFeature(features, VIRTIO_NET_F_CTRL_RX)
+      ? FILTER_PROMISCUOUS
+      : FILTER_ALL_UNICAST | FILTER_ALL_MULTICAST;
+    const vlans = hasFeature(features, VIRTIO_NET_F_CTRL_VLAN) ? FILTER_VLANS : 0;
+    this.#begin(open | vlans, 1);
+  }
+
+  /** Everything `write` does is seen at once. One writer at a time: whoever has the control queue,
+   *  or the control thread while no vring runs. */
+  change(write: () => void): void {
+    Atomics.add(this.#counts, VERSION, 1);
+    write();
+    Atomics.add(this.#counts, VERSION, 1);
+  }
+
+  get version(): number {
+    return Atomics.load(this.#counts, VERSION);
+  }
+
+  /** False: it is being changed, and whoever does it will say when that is over. */
+  copyTo(snapshot: ControlState): boolean {
+    const before = this.version;
+    snapshot.#words.set(this.#words);
+    return (before & 1) === 0 && this.version === before;
+  }
+
+  /** Pairs the driver uses; undefined: all of them, for all that is known. */
+  get pairs(): number | undefined {
+    return this.#words[PAIRS] || undefined;
+  }
+
+  set pairs(pairs: number) {
+    this.#words[PAIRS] = pairs;
+  }
+
+  /** Feature bits of the offloads the driver has not turned off. */
+  get offloads(): bigint {
+    const [low = 0, high = 0] = this.#words.subarray(OFFLOADS, OFFLOADS + 2);
+    return (BigInt(high) << 32n) | BigInt(low);
+  }
+
+  set offloads(features: bigint) {
+    this.#words[OFFLOADS] = Number(features & 0xffffffffn);
+    this.#words[OFFLOADS + 1] = Number((features >> 32n) & 0xffffffffn);
+  }
+
+  get mac(): Uint8Array {
+    return this.#bytes.slice(MAC * 4, MAC * 4 + MAC_BYTES);
+  }
+
+  set mac(mac: Uint8Array) {
+    this.#bytes.set(mac, MAC * 4);
+    this.#setAddress(0, mac);
+  }
+
+  /** 0: nobody has said. */
+  get mtu(): number {
+    return Atomics.load(this.#counts, MTU);
+  }
+
+  /** A change by itself, also while another is being made. */
+  set mtu(mtu: number) {
+    Atomics.store(this.#counts, MTU, mtu);
+    Atomics.add(this.#counts, VERSION, 2);
+  }
+
+  get status(): number {
+    return Atomics.load(this.#counts, STATUS);
+  }
+
+  /** Sets or clears bits of the status; those that were set before. Any thread may. */
+  setStatus(bits: number, on: boolean): number {
+    const before = on
+      ? Atomics.or(this.#counts, STATUS, bits)
+      : Atomics.and(this.#counts, STATUS, ~bits);
+    return before & bits;
+  }
+
+  get receiveMode(): number {
+    return this.#words[RECEIVE_MODE] as number;
+  }
+
+  set receiveMode(flags: number) {
+    this.#words[RECEIVE_MODE] = flags;
+    this.filter[FILTER_FLAGS] = flags | (this.#words[OVERFLOW] as number);
+  }
+
+  /** The addresses the driver listens to beside its own; more than the table takes: all. */
+  setAddresses(unicast: readonly Uint8Array[], multicast: readonly Uint8Array[]): void {
+    let count = 1;
+    let overflow = 0;
+    const add = (addresses: readonly Uint8Array[], all: number) => {
+      if (addresses.length > FILTER_TABLE_ADDRESSES_MAX) {
+        overflow |= all;
+        return;
+      }
+      for (const address of addresses) {
+        this.#setAddress(count++, address);
+      }
+    };
+    add(unicast, FILTER_ALL_UNICAST);
+    add(multicast, FILTER_ALL_MULTICAST);
+    this.filter[FILTER_ADDRESS_COUNT] = count;
+    this.#words[OVERFLOW] = overflow;
+    this.receiveMode = this.receiveMode;
+  }
+
+  setVlan(id: number, wanted: boolean): void {
+    const at = FILTER_VLAN_BITS + (id >>> 5);
+    const bit = 1 << (id & 31);
+    const bits = this.filter[at] as number;
+    this.filter[at] = wanted ? bits | bit : bits & ~bit;
+  }
+
+  coalescing(direction: 'transmit' | 'receive'): Coalescing {
+    const at = COALESCING + (direction === 'transmit' ? 0 : 2);
+    const [maxPackets = 0, maxUsecs = 0] = this.#words.subarray(at, at + 2);
+    return { maxPackets, maxUsecs };
+  }
+
+  setCoalescing(direction: 'transmit' | 'receive', { maxPackets, maxUsecs }: Coalescing): void {
+    this.#words.set([maxPackets, maxUsecs], COALESCING + (direction === 'transmit' ? 0 : 2));
+  }
+
+  #begin(receiveMode: number, pairs: number): void {
+    this.change(() => {
+      this.filter.fill(0);
+      this.#words[OVERFLOW] = 0;
+      this.receiveMode = receiveMode;
+      this.pairs = pairs;
+      this.offloads = EVERY_OFFLOAD;
+      this.setCoalescing('transmit', { maxPackets: 0, maxUsecs: 0 });
+      this.setCoalescing('receive', { maxPackets: 0, maxUsecs: 0 });
+      this.mac = this.#bytes.slice(CARD_MAC * 4, CARD_MAC * 4 + MAC_BYTES);
+      this.filter[FILTER_ADDRESS_COUNT] = 1;
+    });
+  }
+
+  #setAddress(index: number, mac: Uint8Array): void {
+    const at = FILTER * 4 + (FILTER_ADDRESSES + 2 * index) * 4;
+    this.#bytes.set(mac, at);
+  }
+}

@@ -1,0 +1,67 @@
+# What a guest does with its vsock; the guest script reads this file in. The host's ports: 1000 sums,
+# 1001 echoes, 1002 says what comes next, 1003 waits, 1004 echoes through socat, 1005 takes messages.
+
+# socat PORT ADDRESS...: serves this port of ours with what the address names.
+serve() {
+  socat -d -d -t 30 "VSOCK-LISTEN:$1,reuseaddr,fork" "$2" 2>"/tmp/serve-$1" &
+  check "serves-$1" soon grep -q 'listening on' "/tmp/serve-$1"
+}
+
+# Commands of the guest's that the host's people use every day, on both ends.
+socat_stage() {
+  head -c 300000 /dev/urandom >/tmp/said
+  socat -t 30 - VSOCK-CONNECT:2:1004 </tmp/said >/tmp/back || failed socat
+  check socat cmp /tmp/said /tmp/back
+  mkdir -p /dev/pts /www && mount -t devpts pts /dev/pts
+  cp /tmp/said /www/said
+  say "fact said $(sha_of </www/said)"
+  serve 3000 EXEC:cat
+  serve 3001 'EXEC:sh,pty,setsid,ctty,stderr'
+  serve 3002 'EXEC:httpd -i -h /www'
+  say "mark socat"
+}
+
+streams_stage() {
+  mkfifo /tmp/copy
+  sha256sum </tmp/copy >/tmp/sum &
+  head -c "$((vt_fill_mib * mib))" /dev/urandom | tee /tmp/copy |
+    vsock-peer connect 1000 >/tmp/answer || failed guest-to-host
+  wait
+  say "fact sent $(cut -c1-64 /tmp/sum)"
+  say "fact answer $(cat /tmp/answer)"
+  say "fact received $(vsock-peer listen 2000 </dev/null | sha256sum | cut -c1-64)"
+  say "fact messages $(vsock-peer messages 2001)"
+  say "fact said-messages $(vsock-peer say 1005 1 300 4096 65000 100000 9)"
+}
+
+many_stage() {
+  check many vsock-peer many 1001 "$vt_many"
+  vsock-peer echo 2002 "$vt_many" || failed many-from-host
+  say "ok many-from-host"
+  check echo sh -c 'echo hello | vsock-peer connect 1001 | grep -q "^hello$"'
+  refused nobody-there vsock-peer connect 999
+}
+
+# One character a bit, from bit 0: 34 is VIRTIO_F_RING_PACKED.
+vsock_features() {
+  for device in /sys/bus/virtio/devices/*; do
+    [ "$(cat "$device/device")" = 0x0013 ] && cat "$device/features"
+  done
+}
+
+vsock_stage() {
+  say "fact cid $(vsock-peer cid)"
+  say "fact packed $(vsock_features | cut -c 35)"
+  streams_stage
+  many_stage
+  # Left open on purpose: what becomes of it when the guest starts again is the host's to see.
+  sleep 1000 | vsock-peer connect 1003 &
+  # The host says a word when it has done what it wants.
+  while :; do
+    word=$(vsock-peer connect 1002 </dev/null)
+    case $word in
+      socat) socat_stage ;;
+      *) vt_end=$word; return ;;
+    esac
+  done
+}
