@@ -5,6 +5,7 @@
       "sources": [
         "native/core/address-space.cc",
         "native/core/chain-builder.cc",
+        "native/core/child-process.cc",
         "native/core/data-plane.cc",
         "native/core/descriptor-chain.cc",
         "native/core/dirty-log.cc",
@@ -37,6 +38,7 @@
         "native/core/vring.cc",
         "native/binding/addon.cc",
         "native/binding/arguments.cc",
+        "native/binding/child-binding.cc",
         "native/binding/data-plane-binding.cc",
         "native/binding/descriptor-binding.cc",
         "native/binding/frame-binding.cc",

@@ -9,5 +9,5 @@ export { NetDevice } from './devices/net/device.js';
 export { HostEndError } from './devices/net/host-end-error.js';
 export { type NetOptions, netOptionsSchema } from './devices/net/options.js';
 export { VsockDevice } from './devices/vsock/device.js';
+export { EndError as VsockEndError } from './devices/vsock/end-error.js';
 export { type VsockOptions, vsockOptionsSchema } from './devices/vsock/options.js';
-export { UdsError } from './devices/vsock/uds-listener.js';

@@ -9,6 +9,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   vhost::initDescriptors(env, exports);
   vhost::initSocket(env, exports);
   vhost::initHostSocket(env, exports);
+  vhost::initChild(env, exports);
   vhost::initFrame(env, exports);
   vhost::initTap(env, exports);
   vhost::initWatcher(env, exports);

@@ -25,6 +25,7 @@ void initLog(Napi::Env env, Napi::Object exports);
 void initDescriptors(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
 void initHostSocket(Napi::Env env, Napi::Object exports);
+void initChild(Napi::Env env, Napi::Object exports);
 void initDataPlane(Napi::Env env, Napi::Object exports);
 void initFrame(Napi::Env env, Napi::Object exports);
 void initTap(Napi::Env env, Napi::Object exports);

@@ -1,5 +1,8 @@
 // Frames in private memory.
+#include <algorithm>
+
 #include "../core/frame-filter.h"
+#include "../core/segmenter.h"
 #include "arguments.h"
 #include "bindings.h"
 
@@ -19,10 +22,47 @@ Napi::Value passes(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), filter->passes(frame.data, frame.length));
 }
 
+constexpr size_t kLengthBytes = 4;
+constexpr size_t kHeaderWords = 3;
+
+FrameOffload offloadOf(const Bytes& header) {
+  const auto* words = reinterpret_cast<const uint32_t*>(header.data);
+  return {static_cast<uint8_t>(words[0]), static_cast<uint8_t>(words[0] >> 8),
+          static_cast<uint16_t>(words[1]), static_cast<uint16_t>(words[1] >> 16),
+          static_cast<uint16_t>(words[2])};
+}
+
+// (header, frame, offset, length, to, toOffset, room) -> bytes written, each segment behind its
+// length in four bytes, big-endian; what they would take when `room` is less, and 0 for a frame
+// that its header does not fit. header: three words of struct virtio_net_hdr.
+Napi::Value segment(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const Bytes header = arguments.bytes(0);
+  const Bytes frame = arguments.range(1);
+  const Bytes to = arguments.range(4);
+  if (header.length != kHeaderWords * sizeof(uint32_t) ||
+      reinterpret_cast<uintptr_t>(header.data) % alignof(uint32_t) != 0) {
+    throw Napi::TypeError::New(info.Env(), "no header of a frame");
+  }
+  Segmenter segmenter;
+  if (!segmenter.begin(offloadOf(header), frame.data, frame.length)) {
+    return Napi::Number::New(info.Env(), 0);
+  }
+  const size_t bytes = segmenter.totalBytes() + segmenter.count() * kLengthBytes;
+  uint8_t* at = to.data;
+  while (bytes <= to.length && segmenter.nextBytes() > 0) {
+    const size_t length = segmenter.next(at + kLengthBytes);
+    for (size_t i = 0; i < kLengthBytes; i++) at[i] = static_cast<uint8_t>(length >> (24 - 8 * i));
+    at += kLengthBytes + length;
+  }
+  return Napi::Number::New(info.Env(), static_cast<double>(bytes));
+}
+
 }  // namespace
 
 void initFrame(Napi::Env env, Napi::Object exports) {
   exports.Set("framePasses", Napi::Function::New(env, passes));
+  exports.Set("frameSegment", Napi::Function::New(env, segment));
 }
 
 }  // namespace vhost

@@ -22,6 +22,10 @@ int socketType(const Arguments& arguments, size_t index) {
   return static_cast<int>(arguments.integer(index, SOCK_STREAM, SOCK_SEQPACKET));
 }
 
+uint16_t tcpPort(const Arguments& arguments, size_t index) {
+  return static_cast<uint16_t>(arguments.integer(index, 0, UINT16_MAX));
+}
+
 // (path, type, backlog)
 Napi::Value listenAt(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
@@ -33,6 +37,37 @@ Napi::Value listenAt(const Napi::CallbackInfo& info) {
 Napi::Value connectTo(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   return number(info, hostConnect(arguments.text(0).c_str(), socketType(arguments, 1)));
+}
+
+// (address, port, backlog)
+Napi::Value listenAtTcp(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, hostListenTcp(arguments.text(0).c_str(), tcpPort(arguments, 1),
+                                    static_cast<int>(arguments.integer(2, 1, kBacklogMax))));
+}
+
+// (address, port)
+Napi::Value connectToTcp(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, hostConnectTcp(arguments.text(0).c_str(), tcpPort(arguments, 1)));
+}
+
+// (port, type, backlog)
+Napi::Value listenAtVsock(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, hostListenVsock(arguments.u32(0), socketType(arguments, 1),
+                                      static_cast<int>(arguments.integer(2, 1, kBacklogMax))));
+}
+
+// (cid, port, type)
+Napi::Value connectToVsock(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info,
+                hostConnectVsock(arguments.u32(0), arguments.u32(1), socketType(arguments, 2)));
+}
+
+Napi::Value connected(const Napi::CallbackInfo& info) {
+  return number(info, hostConnected(Arguments(info).fd(0)));
 }
 
 Napi::Value acceptFrom(const Napi::CallbackInfo& info) {
@@ -72,6 +107,11 @@ Napi::Value setSendBytes(const Napi::CallbackInfo& info) {
 void initHostSocket(Napi::Env env, Napi::Object exports) {
   exports.Set("hostListen", Napi::Function::New(env, listenAt));
   exports.Set("hostConnect", Napi::Function::New(env, connectTo));
+  exports.Set("hostListenTcp", Napi::Function::New(env, listenAtTcp));
+  exports.Set("hostConnectTcp", Napi::Function::New(env, connectToTcp));
+  exports.Set("hostListenVsock", Napi::Function::New(env, listenAtVsock));
+  exports.Set("hostConnectVsock", Napi::Function::New(env, connectToVsock));
+  exports.Set("hostConnected", Napi::Function::New(env, connected));
   exports.Set("hostAccept", Napi::Function::New(env, acceptFrom));
   exports.Set("hostSend", Napi::Function::New(env, sendTo));
   exports.Set("hostReceive", Napi::Function::New(env, receiveFrom));

@@ -1,8 +1,14 @@
 #include "host-socket.h"
 
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+// Wants sys/socket.h before it.
+#include <linux/vm_sockets.h>
 
 #include <cerrno>
 #include <cstring>
@@ -10,34 +16,126 @@
 namespace vhost {
 namespace {
 
-using Attach = int (*)(int, const sockaddr*, socklen_t);
+struct Address {
+  sockaddr_storage storage = {};
+  socklen_t bytes = 0;
 
-// A socket bound or connected to the path.
-int open(const char* path, int type, Attach attach) {
-  sockaddr_un address = {};
-  if (std::strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
-  address.sun_family = AF_UNIX;
-  std::strcpy(address.sun_path, path);
-  const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return -errno;
-  if (attach(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+int fail(int fd) {
   const int error = errno;
   close(fd);
   return -error;
+}
+
+int open(const Address& address, int type) {
+  const int fd = socket(address.storage.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  return fd < 0 ? -errno : fd;
+}
+
+// Where small packets go in turns, waiting to fill a segment only costs time; and the address of a
+// listener whose connections have just ended is free.
+void tune(int fd) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+}
+
+int listenAt(const Address& address, int type, int backlog) {
+  const int fd = open(address, type);
+  if (fd < 0) return fd;
+  if (address.storage.ss_family != AF_UNIX) tune(fd);
+  if (bind(fd, address.get(), address.bytes) != 0 || listen(fd, backlog) != 0) return fail(fd);
+  return fd;
+}
+
+int connectTo(const Address& address, int type) {
+  const int fd = open(address, type);
+  if (fd < 0) return fd;
+  if (address.storage.ss_family == AF_INET || address.storage.ss_family == AF_INET6) tune(fd);
+  if (connect(fd, address.get(), address.bytes) == 0 || errno == EINPROGRESS) return fd;
+  return fail(fd);
+}
+
+int unixAddress(const char* path, Address* address) {
+  auto* to = reinterpret_cast<sockaddr_un*>(&address->storage);
+  if (std::strlen(path) >= sizeof to->sun_path) return -ENAMETOOLONG;
+  to->sun_family = AF_UNIX;
+  std::strcpy(to->sun_path, path);
+  address->bytes = sizeof *to;
+  return 0;
+}
+
+int tcpAddress(const char* text, uint16_t port, Address* address) {
+  addrinfo hints = {};
+  hints.ai_flags = AI_NUMERICHOST;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(text, nullptr, &hints, &found) != 0) return -EINVAL;
+  std::memcpy(&address->storage, found->ai_addr, found->ai_addrlen);
+  address->bytes = found->ai_addrlen;
+  freeaddrinfo(found);
+  // The port lies at the same place in both families.
+  reinterpret_cast<sockaddr_in*>(&address->storage)->sin_port = htons(port);
+  return 0;
+}
+
+void vsockAddress(uint32_t cid, uint32_t port, Address* address) {
+  auto* to = reinterpret_cast<sockaddr_vm*>(&address->storage);
+  to->svm_family = AF_VSOCK;
+  to->svm_cid = cid;
+  to->svm_port = port;
+  address->bytes = sizeof *to;
 }
 
 }  // namespace
 
 int hostListen(const char* path, int type, int backlog) {
-  const int fd = open(path, type, bind);
-  if (fd < 0 || listen(fd, backlog) == 0) return fd;
-  const int error = errno;
-  close(fd);
-  return -error;
+  Address address;
+  const int error = unixAddress(path, &address);
+  return error < 0 ? error : listenAt(address, type, backlog);
 }
 
 int hostConnect(const char* path, int type) {
-  return open(path, type, connect);
+  Address address;
+  const int error = unixAddress(path, &address);
+  return error < 0 ? error : connectTo(address, type);
+}
+
+int hostListenTcp(const char* text, uint16_t port, int backlog) {
+  Address address;
+  const int error = tcpAddress(text, port, &address);
+  return error < 0 ? error : listenAt(address, SOCK_STREAM, backlog);
+}
+
+int hostConnectTcp(const char* text, uint16_t port) {
+  Address address;
+  const int error = tcpAddress(text, port, &address);
+  return error < 0 ? error : connectTo(address, SOCK_STREAM);
+}
+
+int hostListenVsock(uint32_t port, int type, int backlog) {
+  Address address;
+  vsockAddress(VMADDR_CID_ANY, port, &address);
+  return listenAt(address, type, backlog);
+}
+
+int hostConnectVsock(uint32_t cid, uint32_t port, int type) {
+  Address address;
+  vsockAddress(cid, port, &address);
+  return connectTo(address, type);
+}
+
+int hostConnected(int fd) {
+  int error = 0;
+  socklen_t bytes = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0) return -errno;
+  if (error != 0) return -error;
+  Address peer;
+  bytes = sizeof peer.storage;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer.storage), &bytes) == 0) return 0;
+  return errno == ENOTCONN ? -EINPROGRESS : -errno;
 }
 
 int64_t hostSend(int fd, const void* from, size_t bytes) {

@@ -1,5 +1,5 @@
-// Sockets a device talks to the host through: UNIX streams and message sockets. Every call is
-// non-blocking and returns a count, a descriptor, or -errno.
+// Sockets a device talks to the host through: UNIX, TCP, and AF_VSOCK of a host that is itself a
+// guest. Every call is non-blocking and returns a count, a descriptor, or -errno.
 #ifndef VHOST_CORE_HOST_SOCKET_H_
 #define VHOST_CORE_HOST_SOCKET_H_
 
@@ -12,6 +12,18 @@ namespace vhost {
 int hostListen(const char* path, int type, int backlog);
 // -EAGAIN: somebody listens, and the backlog is full.
 int hostConnect(const char* path, int type);
+
+// `address` is IPv4 or IPv6 in figures; a name is -EINVAL, because looking it up would block.
+int hostListenTcp(const char* address, uint16_t port, int backlog);
+// Connecting goes on behind these two; hostConnected says what has become of it.
+int hostConnectTcp(const char* address, uint16_t port);
+int hostConnectVsock(uint32_t cid, uint32_t port, int type);
+// From any CID.
+int hostListenVsock(uint32_t port, int type, int backlog);
+
+// 0 once it is connected, -EINPROGRESS before, -errno when that has failed. Asked when the socket
+// has become writable.
+int hostConnected(int fd);
 
 int64_t hostSend(int fd, const void* from, size_t bytes);
 // Of a message that does not fit, its whole length. Descriptors that come along are closed. For

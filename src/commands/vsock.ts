@@ -14,11 +14,15 @@ import { UserError } from '../cli/exit-codes.js';
 import { Flags } from '../cli/flags.js';
 import { qemuArgsText } from '../cli/qemu-args.js';
 
+/** Ways between guest and host; without any there is nothing to serve. */
+const ENDS = ['uds-path', 'forward', 'listen', 'forward-cid', 'forward-listen'] as const;
+
 export default class Vsock extends BaseCommand {
-  static override summary = 'Serve sockets between a guest and UNIX sockets of the host.';
+  static override summary = 'Serve sockets between a guest and programs of the host.';
 
   static override examples = [
     '<%= config.bin %> vsock --socket /tmp/vs.sock --guest-cid 42 --uds-path /tmp/guest',
+    '<%= config.bin %> vsock --socket /tmp/vs.sock --guest-cid 42 --listen tcp:127.0.0.1:2222=22',
     '<%= config.bin %> vsock --socket /tmp/vs.sock --print-qemu-args',
   ];
 
@@ -31,6 +35,26 @@ export default class Vsock extends BaseCommand {
     'uds-path': Flags.string({
       description: "host programs connect here; the guest's port N goes to PATH_N",
       helpValue: 'PATH',
+    }),
+    forward: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      description: "the guest's connections to PORT go to unix:PATH, tcp:HOST:PORT or exec:COMMAND",
+      helpValue: 'PORT=TARGET',
+    }),
+    listen: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      description: "who connects to unix:PATH or tcp:ADDRESS:PORT reaches the guest's PORT",
+      helpValue: 'ADDRESS=PORT',
+    }),
+    'forward-cid': Flags.integer({
+      description: "all other ports lead to the same port of this CID, by the host's own AF_VSOCK",
+      helpValue: 'N',
+    }),
+    'forward-listen': Flags.string({
+      description: "ports of the host's AF_VSOCK that lead to the same port of the guest's",
+      helpValue: 'PORT+PORT',
     }),
     'tx-buffer-size': Flags.integer({
       description: 'bytes a connection may have waiting for the host (default 262144)',
@@ -58,8 +82,9 @@ export default class Vsock extends BaseCommand {
     if (flags['guest-cid'] === undefined) {
       throw new UserError('usage', 'give --guest-cid N');
     }
-    if (flags['uds-path'] === undefined) {
-      throw new UserError('usage', 'give --uds-path PATH');
+    if (ENDS.every((name) => flags[name] === undefined)) {
+      const known = ENDS.map((name) => `--${name}`).join(', ');
+      throw new UserError('usage', `give the guest somebody to talk to: ${known}`);
     }
     const { runVsock } = await import('../cli/run-vsock.js');
     await runVsock({ ...flags, 'guest-cid': flags['guest-cid'] });

@@ -196,6 +196,15 @@ interface Addon {
   /** Sockets of a device's own, on the host. Types: SOCK_STREAM, SOCK_SEQPACKET. */
   hostListen(path: string, type: number, backlog: number): number;
   hostConnect(path: string, type: number): number;
+  /** TCP. The address is in figures, never a name. */
+  hostListenTcp(address: string, port: number, backlog: number): number;
+  /** These two go on in the background: ask `hostConnected` once the socket is writable. */
+  hostConnectTcp(address: string, port: number): number;
+  hostConnectVsock(cid: number, port: number, type: number): number;
+  /** AF_VSOCK, from any CID. */
+  hostListenVsock(port: number, type: number, backlog: number): number;
+  /** 0, -EINPROGRESS or another -errno. */
+  hostConnected(fd: number): number;
   hostAccept(fd: number): number;
   hostSend(fd: number, from: Uint8Array, offset: number, bytes: number): number;
   /** The length of a whole message, even if it is cut. Peeking leaves it where it is. */
@@ -204,8 +213,27 @@ interface Addon {
   hostShutdown(fd: number, how: number): number;
   /** Room for messages of so many bytes, as far as the kernel allows. */
   hostSetSendBytes(fd: number, bytes: number): number;
+  /** `/bin/sh -c command` with a socket of ours as its standard input and output; `out` gets its
+   *  number, a descriptor that is readable once it has ended, and our end of the socket. */
+  childStart(command: string, type: number, out: Int32Array): number;
+  /** To its whole process group; only before it is taken. */
+  childSignal(pid: number, signal: number): number;
+  /** 1 when it has ended and is taken, 0 when it runs. */
+  childTake(pid: number): number;
   /** native/core/frame-filter.h: whether a frame passes a table. */
   framePasses(table: Uint32Array, frame: Uint8Array, offset: number, bytes: number): boolean;
+  /** native/core/segmenter.h: cuts a frame as its header asks, and writes each segment behind its
+   *  length, four bytes big-endian. Bytes written, or needed if there is less room; 0: header and
+   *  frame do not belong together. */
+  frameSegment(
+    header: Uint32Array,
+    frame: Uint8Array,
+    offset: number,
+    bytes: number,
+    to: Uint8Array,
+    toOffset: number,
+    room: number,
+  ): number;
   /** native/core/tap.h. A descriptor, or -errno. */
   tapOpen(name: string, multiQueue: boolean, headerBytes: number): number;
   tapAdopt(fd: number, headerBytes: number): number;

@@ -7,8 +7,8 @@
 #
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
-#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | net | vsock | migrate |
-#                lifecycle | probe
+#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | net | net-control | net-ethtool |
+#                vsock | migrate | lifecycle | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
 #   vt_part_mib  length of the partition; vt_raw_mib: where the area beyond it starts
@@ -398,10 +398,76 @@ net_stage() {
   say "fact errors $((errors + $(cat /sys/class/net/eth0/statistics/tx_errors)))"
 }
 
+received() { cat "/sys/class/net/$1/statistics/rx_packets"; }
+
+# comes NAME INTERFACE: frames arrive there, within ten seconds.
+comes() {
+  before=$(received "$2")
+  tries=0
+  until [ "$(received "$2")" -gt "$((before + 3))" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -gt 100 ] && failed "$1: nothing came"
+    usleep 100000
+  done
+  say "ok $1"
+}
+
+# silent NAME INTERFACE: none does, in a time in which dozens are sent.
+silent() {
+  usleep 200000
+  before=$(received "$2")
+  usleep 500000
+  [ "$(received "$2")" = "$before" ] || failed "$1: $(($(received "$2") - before)) frames"
+  say "ok $1"
+}
+
+# Somebody sends frames to a stranger, and frames of VLAN 5 to us, all the time.
+net_control_stage() {
+  say "stage net-control"
+  check mac ip link set eth0 address "$vt_mac"
+  check link ip link set eth0 mtu "$vt_mtu" up
+  silent quiet eth0
+  check promisc-on ip link set eth0 promisc on
+  comes promisc eth0
+  check promisc-off ip link set eth0 promisc off
+  silent quiet-again eth0
+  check vlan-add ip link add link eth0 name eth0.5 type vlan id 5
+  check vlan-up ip link set eth0.5 up
+  comes vlan eth0.5
+  check vlan-del ip link del eth0.5
+  silent no-vlan eth0
+}
+
+# Values of a setting, as ethtool prints them.
+setting() { ethtool "$1" eth0 | sed -n "s/^[[:space:]]*$2:[[:space:]]*\\([^[:space:]]*\\).*/\\1/p" | tr '\n' ' '; }
+
+ethtool_stage() {
+  say "fact driver $(setting -i driver)"
+  say "fact speed $(ethtool eth0 | sed -n 's/.*Speed: //p')"
+  say "fact channels $(setting -l Combined)"
+  if [ "$vt_pairs" -gt 1 ]; then
+    check channels ethtool -L eth0 combined 1
+    say "fact channels-now $(setting -l Combined)"
+    check channels-back ethtool -L eth0 combined "$vt_pairs"
+  fi
+  for feature in $(echo "$vt_offloads" | tr , " "); do
+    say "fact $feature $(setting -k "$feature")"
+    check "$feature-off" ethtool -K eth0 "$feature" off
+    say "fact $feature-now $(setting -k "$feature")"
+    check "$feature-on" ethtool -K eth0 "$feature" on
+  done
+  if [ "$vt_coalesce" = yes ]; then
+    check coalesce ethtool -C eth0 rx-usecs 50 rx-frames 8 tx-usecs 60 tx-frames 9
+    say "fact coalesce $(setting -c rx-usecs)$(setting -c rx-frames)$(setting -c tx-usecs)$(setting -c tx-frames)"
+  fi
+}
+
 start_up
 case $vt_role in
   vsock) . /vsock-stage.sh; vsock_stage; finish "$vt_end" ;;
   net) net_stage; finish poweroff ;;
+  net-control) net_control_stage; ethtool_stage; finish poweroff ;;
+  net-ethtool) say "stage net-ethtool"; check link ip link set eth0 up; ethtool_stage; finish poweroff ;;
   probe) finish poweroff ;;
   rng) rng_stage; finish poweroff ;;
 esac

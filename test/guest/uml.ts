@@ -10,6 +10,8 @@ import { findUmlKernel } from './kernels.js';
 import { kernelCommandLine } from './qemu.js';
 
 const MEMORY_MIB = 192;
+/** VIRTIO 1.3 §5. */
+export const VIRTIO_ID_NET = 1;
 const VIRTIO_ID_BLOCK = 2;
 const SHARED_MEMORY_DIR = '/dev/shm';
 

@@ -54,7 +54,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   devices: {
     values: ['native', 'core', 'core/protocol', 'core/virtqueue', 'core/device-state'],
     packages: ['zod'],
-    node: ['node:crypto', 'node:fs', 'node:os', 'node:path'],
+    node: ['node:child_process', 'node:crypto', 'node:fs', 'node:os', 'node:path'],
   },
   author: {
     values: ['core', 'core/index.ts', 'core/protocol', 'core/virtqueue'],

@@ -30,6 +30,14 @@ const HOST_OFFLOADS =
   VIRTIO_NET_F_HOST_ECN |
   VIRTIO_NET_F_HOST_UFO;
 
+/** What we do ourselves where frames leave without header (native/core/segmenter.h). */
+const SEGMENTED =
+  VIRTIO_NET_F_CSUM |
+  VIRTIO_NET_F_HOST_TSO4 |
+  VIRTIO_NET_F_HOST_TSO6 |
+  VIRTIO_NET_F_HOST_ECN |
+  VIRTIO_NET_F_HOST_USO;
+
 export function openHostEnd(options: NetOptions): OpenedHostEnd {
   const { tap, tapFds, stream, streamListen, dgram, queuePairs } = options;
   if (tap !== undefined) {
@@ -39,11 +47,15 @@ export function openHostEnd(options: NetOptions): OpenedHostEnd {
     return adoptTap(tapFds);
   }
   if (stream !== undefined) {
-    return { host: { kind: 'stream', path: stream }, features: 0n, close: () => {} };
+    return { host: { kind: 'stream', path: stream }, features: SEGMENTED, close: () => {} };
   }
   if (streamListen !== undefined) {
     const { fd, close } = listenStream(streamListen);
-    return { host: { kind: 'stream', path: streamListen, listenFd: fd }, features: 0n, close };
+    return {
+      host: { kind: 'stream', path: streamListen, listenFd: fd },
+      features: SEGMENTED,
+      close,
+    };
   }
   if (dgram !== undefined) {
     const [local, remote] = dgram;

@@ -1,16 +1,20 @@
-// Connections by their two ports, and ports for those the host opens. Two levels of maps: a pair of
-// 32-bit ports is no number without loss, and a string for each packet is garbage.
-
-import type { Connection } from './connection.js';
+// Connections, and requests for some, by their two ports; and ports for those the host opens. Two
+// levels of maps: a pair of 32-bit ports is no number without loss, and a string for each packet is
+// garbage.
 
 /** Ports we give to the host's side: above those that people listen on, where Firecracker's are. */
 const FIRST_PORT = 2 ** 30;
 const PORTS = 2 ** 30;
 
-export class ConnectionTable {
+interface Ports {
+  readonly guestPort: number;
+  readonly hostPort: number;
+}
+
+export class ConnectionTable<T extends Ports> {
   readonly #max: number;
   /** Guest port, then host port. */
-  readonly #ports = new Map<number, Map<number, Connection>>();
+  readonly #ports = new Map<number, Map<number, T>>();
   #size = 0;
   #nextPort = 0;
 
@@ -26,11 +30,11 @@ export class ConnectionTable {
     return this.#size >= this.#max;
   }
 
-  find(guestPort: number, hostPort: number): Connection | undefined {
+  find(guestPort: number, hostPort: number): T | undefined {
     return this.#ports.get(guestPort)?.get(hostPort);
   }
 
-  add(connection: Connection): void {
+  add(connection: T): void {
     const { guestPort, hostPort } = connection;
     let inner = this.#ports.get(guestPort);
     if (inner === undefined) {
@@ -41,7 +45,7 @@ export class ConnectionTable {
     this.#size++;
   }
 
-  delete({ guestPort, hostPort }: Connection): void {
+  delete({ guestPort, hostPort }: Ports): void {
     const inner = this.#ports.get(guestPort);
     if (inner?.delete(hostPort) === true) {
       this.#size--;
@@ -62,7 +66,7 @@ export class ConnectionTable {
     }
   }
 
-  *all(): Generator<Connection> {
+  *all(): Generator<T> {
     for (const inner of this.#ports.values()) {
       yield* inner.values();
     }

@@ -272,21 +272,23 @@ export class Connection {
       this.socket.endWriting();
       this.#events.lingering(this);
     } else {
-      this.socket.close();
+      this.socket.close(false);
     }
   }
 
   /** Something is wrong: both ends hear of it at once. */
   reset(): void {
+    const aborted = this.#state !== 'closing';
     this.#toReset();
-    this.socket.close();
+    this.socket.close(aborted);
   }
 
   /** The guest's end is over without a word of ours. */
   forget(): void {
+    const aborted = this.#state !== 'closing';
     this.#state = 'gone';
     this.#tell = 0;
-    this.socket.close();
+    this.socket.close(aborted);
   }
 
   #toReset(): void {

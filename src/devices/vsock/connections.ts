@@ -6,12 +6,12 @@ import { BacklogPool } from './backlog.js';
 import { Connection, type ConnectionEvents } from './connection.js';
 import { ConnectionTable } from './connection-table.js';
 import { Deadlines } from './deadlines.js';
-import { TYPE_SEQPACKET, TYPE_STREAM } from './format.js';
-import type { HostConnections, HostEnd } from './host-end.js';
+import { HOST_CID, TYPE_SEQPACKET, TYPE_STREAM } from './format.js';
+import type { Cancel, GuestRequest, HostConnections, HostLink } from './host-end.js';
+import { HostEnds, type HostEndsOptions } from './host-ends.js';
 import { HostSocket } from './host-socket.js';
 import { ReadyList } from './ready-list.js';
 import { Refusals } from './refusals.js';
-import { UdsEnd, type UdsEndOptions } from './uds-end.js';
 
 /** As many as one guest may have (VS-011): three times what anybody has asked for, and half of the
  *  descriptors a worker can watch. */
@@ -27,20 +27,28 @@ const TOKENS = 2 ** 24;
 
 type Event = (hungUp: boolean) => void;
 
-export interface ConnectionsOptions {
+export interface ConnectionsOptions extends HostEndsOptions {
+  readonly guestCid: number;
+  /** What each connection may make us hold. */
   readonly bufferBytes: number;
-  readonly uds: UdsEndOptions | undefined;
+}
+
+/** The guest has asked, and its end of the host's has not answered. */
+interface Asked extends GuestRequest {
+  readonly cancel: Cancel;
 }
 
 export class Connections implements ConnectionEvents, HostConnections {
-  readonly table = new ConnectionTable(CONNECTIONS_MAX);
+  readonly table = new ConnectionTable<Connection>(CONNECTIONS_MAX);
+  readonly #asked = new ConnectionTable<Asked>(CONNECTIONS_MAX);
   readonly refusals = new Refusals();
   readonly list = new ReadyList();
   readonly #context: HandlerContext;
+  readonly #guestCid: number;
   readonly #bufferBytes: number;
   readonly #pool: BacklogPool;
   readonly #deadlines: Deadlines;
-  readonly #end: HostEnd | undefined;
+  readonly #ends: HostEnds;
   readonly #events = new Map<number, Event>();
   readonly #established = new Map<Connection, (hostPort: number) => void>();
   /** Sockets whose guest has left. */
@@ -49,12 +57,10 @@ export class Connections implements ConnectionEvents, HostConnections {
   #stream = false;
   #seqpacket = false;
 
-  constructor(
-    context: HandlerContext,
-    { bufferBytes, uds }: ConnectionsOptions,
-    changed: () => void,
-  ) {
+  constructor(context: HandlerContext, options: ConnectionsOptions, changed: () => void) {
+    const { guestCid, bufferBytes } = options;
     this.#context = context;
+    this.#guestCid = guestCid;
     this.#bufferBytes = bufferBytes;
     this.#pool = new BacklogPool(bufferBytes, BACKLOGS_MAX);
     const timer = this.#token(() => {
@@ -62,7 +68,7 @@ export class Connections implements ConnectionEvents, HostConnections {
       changed();
     });
     this.#deadlines = new Deadlines(context, timer);
-    this.#end = uds === undefined ? undefined : new UdsEnd(uds, this);
+    this.#ends = new HostEnds(options, this);
   }
 
   /** The types of socket the driver knows. */
@@ -79,21 +85,59 @@ export class Connections implements ConnectionEvents, HostConnections {
     this.#events.get(token)?.(hungUp);
   }
 
-  /** The guest asks for a port of the host's; false when nobody is there for it. */
-  connect(type: number, guestPort: number, hostPort: number): Connection | undefined {
-    const fd = this.table.full ? -1 : (this.#end?.connect(hostPort, type) ?? -1);
-    return fd < 0 ? undefined : this.#create(fd, type, guestPort, hostPort, true);
+  /** The guest asks for a port of the host's: RESPONSE or RST goes to it, at once or later. */
+  request(request: GuestRequest, peerBufAlloc: number, peerForwarded: number): void {
+    if (this.#full) {
+      this.#refuse(request);
+      return;
+    }
+    const cancel = this.#ends.connect(request, (link) => {
+      this.#asked.delete(request);
+      const made = link === undefined ? undefined : this.#answered(request, link);
+      if (made === undefined) {
+        this.#refuse(request);
+      } else {
+        made.creditHeard(peerBufAlloc, peerForwarded);
+      }
+    });
+    if (cancel !== undefined) {
+      this.#asked.add({ ...request, cancel });
+    }
+  }
+
+  /** The guest has asked for it, and is not answered yet. */
+  asked(guestPort: number, hostPort: number): boolean {
+    return this.#asked.find(guestPort, hostPort) !== undefined;
+  }
+
+  /** A packet of no connection: if it belongs to a request, that has failed. */
+  withdraw(guestPort: number, hostPort: number): void {
+    const asked = this.#asked.find(guestPort, hostPort);
+    if (asked !== undefined) {
+      this.#asked.delete(asked);
+      asked.cancel();
+    }
+  }
+
+  /** Where a name of the host's leads to. */
+  addresses(host: string, addresses: readonly string[]): void {
+    this.#ends.addresses(host, addresses);
   }
 
   // HostConnections
 
-  open(fd: number, type: number, guestPort: number, established: (hostPort: number) => void): void {
-    if (this.table.full || !this.allows(type)) {
-      native.fdClose(fd);
+  open(
+    link: HostLink,
+    type: number,
+    guestPort: number,
+    established: (hostPort: number) => void,
+  ): void {
+    if (this.#full || !this.allows(type)) {
+      discard(link);
       return;
     }
     const hostPort = this.table.freePort(guestPort);
-    const connection = this.#create(fd, type, guestPort, hostPort, false);
+    const connection = this.#create(link, { type, guestPort, hostPort }, false);
     if (connection === undefined) {
       return;
     }
@@ -105,9 +149,9 @@ export class Connections implements ConnectionEvents, HostConnections {
     });
   }
 
-  watch(fd: number, event: Event): number {
+  watch(fd: number, event: Event, writable = false): number {
     const token = this.#token(event);
-    this.#context.watch(fd, token);
+    this.#context.watch(fd, token, writable);
     return token;
   }
 
@@ -177,6 +221,10 @@ export class Connections implements ConnectionEvents, HostConnections {
       connection.forget();
       this.settle(connection);
     }
+    for (const asked of this.#asked.all()) {
+      asked.cancel();
+    }
+    this.#asked.clear();
     for (const socket of this.#lingering) {
       this.#close(socket);
     }
@@ -186,24 +234,37 @@ export class Connections implements ConnectionEvents, HostConnections {
 
   close(): void {
     this.dropAll();
-    this.#end?.close();
+    this.#ends.close();
     this.#deadlines.close();
   }
 
-  #create(
-    fd: number,
-    type: number,
-    guestPort: number,
-    hostPort: number,
-    fromGuest: boolean,
-  ): Connection | undefined {
+  get #full(): boolean {
+    return this.table.size + this.#asked.size >= CONNECTIONS_MAX;
+  }
+
+  #refuse({ type, guestPort, hostPort }: GuestRequest): void {
+    this.refusals.push(this.#guestCid, 0, HOST_CID, 0, guestPort, hostPort, type);
+  }
+
+  /** A connection of the guest's, unless its ports have been taken meanwhile. */
+  #answered(request: GuestRequest, link: HostLink): Connection | undefined {
+    if (this.table.find(request.guestPort, request.hostPort) !== undefined) {
+      discard(link);
+      return undefined;
+    }
+    return this.#create(link, request, true);
+  }
+
+  #create(link: HostLink, request: GuestRequest, fromGuest: boolean): Connection | undefined {
+    const { type, guestPort, hostPort } = request;
+    const { fd } = link;
     const messages = type === TYPE_SEQPACKET;
     if (messages) {
       // A message goes in one piece or not at all.
       native.hostSetSendBytes(fd, 2 * this.#bufferBytes);
     }
     const token = this.#token((hungUp) => this.#hostEvent(connection, hungUp));
-    const socket = new HostSocket(this.#context, this.#pool, fd, token, messages);
+    const socket = new HostSocket(this.#context, this.#pool, link, token, messages);
     const connection: Connection = new Connection({
       type,
       guestPort,
@@ -218,7 +279,7 @@ export class Connections implements ConnectionEvents, HostConnections {
     } catch {
       // As many descriptors as can be watched are.
       this.#events.delete(token);
-      native.fdClose(fd);
+      discard(link);
       return undefined;
     }
     this.table.add(connection);
@@ -241,7 +302,7 @@ export class Connections implements ConnectionEvents, HostConnections {
   }
 
   #close(socket: HostSocket): void {
-    socket.close();
+    socket.close(socket.waitingBytes > 0);
     this.#events.delete(socket.token);
   }
 
@@ -254,4 +315,10 @@ export class Connections implements ConnectionEvents, HostConnections {
     this.#events.set(token, event);
     return token;
   }
+}
+
+/** A link nobody has use for. */
+function discard({ fd, ended }: HostLink): void {
+  native.fdClose(fd);
+  ended?.(true);
 }

@@ -21,9 +21,11 @@ import {
   VIRTIO_VSOCK_F_STREAM,
 } from './format.js';
 import type { VsockHandlerOptions, VsockMessage } from './handler.js';
+import { HostListeners } from './host-listeners.js';
+import { NameResolver } from './name-resolver.js';
 import type { VsockOptions } from './options.js';
 import { decodeState, encodeState, STATE_BYTES } from './state.js';
-import { UdsListener } from './uds-listener.js';
+import { isAddress } from './tcp-target.js';
 
 /** rx, tx and event; QEMU keeps the last for itself and asks for two. */
 const QUEUES = 3;
@@ -34,13 +36,21 @@ export class VsockDevice implements VirtioDevice {
   readonly name = 'vsock';
   readonly virtioId = 19;
   readonly #options: VsockOptions;
-  readonly #listeners: readonly UdsListener[];
+  readonly #listeners: HostListeners;
+  readonly #resolver: NameResolver;
   #host: DeviceHost | undefined;
 
-  /** Throws UdsError. */
+  /** Throws EndError. */
   constructor(options: VsockOptions) {
     this.#options = options;
-    this.#listeners = options.udsPath === undefined ? [] : openListeners(options.udsPath);
+    this.#listeners = new HostListeners(options);
+    const names = options.forwards.flatMap(({ to }) =>
+      to.kind === 'tcp' && !isAddress(to.host) ? [to.host] : [],
+    );
+    this.#resolver = new NameResolver(
+      names,
+      (host, addresses) => void this.#tell({ kind: 'addresses', host, addresses }),
+    );
   }
 
   numQueues(): number {
@@ -68,21 +78,21 @@ export class VsockDevice implements VirtioDevice {
   }
 
   dataHalf(): DataHalf {
-    const [stream, seqpacket] = this.#listeners;
-    const uds =
-      stream === undefined || seqpacket === undefined
-        ? undefined
-        : { path: stream.path, streamFd: stream.fd, seqpacketFd: seqpacket.fd };
+    const { guestCid, bufferBytes, forwards, parentCid } = this.#options;
     const options: VsockHandlerOptions = {
-      guestCid: this.#options.guestCid,
-      bufferBytes: this.#options.bufferBytes,
-      uds,
+      guestCid,
+      bufferBytes,
+      uds: this.#listeners.uds,
+      forwards,
+      listeners: this.#listeners.ends,
+      parentCid,
     };
     return { moduleUrl: new URL('./handler.js', import.meta.url).href, options };
   }
 
   attach(host: DeviceHost): void {
     this.#host = host;
+    void this.#resolver.start();
   }
 
   async ackedFeatures(features: bigint): Promise<void> {
@@ -113,22 +123,11 @@ export class VsockDevice implements VirtioDevice {
   }
 
   close(): void {
-    for (const listener of this.#listeners) {
-      listener.close();
-    }
+    this.#resolver.close();
+    this.#listeners.close();
   }
 
   async #tell(message: VsockMessage): Promise<void> {
     await this.#host?.tellHandlers(message);
-  }
-}
-
-function openListeners(path: string): UdsListener[] {
-  const stream = UdsListener.stream(path);
-  try {
-    return [stream, UdsListener.seqpacket(`${path}_seqpacket`)];
-  } catch (error) {
-    stream.close();
-    throw error;
   }
 }

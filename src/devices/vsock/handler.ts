@@ -2,7 +2,7 @@
 
 import type { HandlerContext, HandlerFactory, QueueHandler } from '../../core/device.js';
 import { type Batch, queueOfChain } from '../../core/virtqueue/batch.js';
-import { Connections } from './connections.js';
+import { Connections, type ConnectionsOptions } from './connections.js';
 import {
   EVENT_BYTES,
   EVENT_QUEUE,
@@ -13,20 +13,16 @@ import {
 } from './format.js';
 import { PacketReceiver } from './packet-receiver.js';
 import { PacketSender } from './packet-sender.js';
-import type { UdsEndOptions } from './uds-end.js';
 
-export interface VsockHandlerOptions {
-  readonly guestCid: number;
-  /** What each connection may make us hold, in bytes. */
-  readonly bufferBytes: number;
-  readonly uds: UdsEndOptions | undefined;
-}
+export type VsockHandlerOptions = ConnectionsOptions;
 
 /** What the control half says. */
 export type VsockMessage =
   /** The driver or its front-end is gone. */
   | { readonly kind: 'reset' }
-  | { readonly kind: 'features'; readonly stream: boolean; readonly seqpacket: boolean };
+  | { readonly kind: 'features'; readonly stream: boolean; readonly seqpacket: boolean }
+  /** Where a name that --forward leads to is found now. */
+  | { readonly kind: 'addresses'; readonly host: string; readonly addresses: readonly string[] };
 
 /** Packets to the guest before it may see the first of them. */
 const PACKETS_PER_TURN = 16;
@@ -89,11 +85,17 @@ class VsockHandler implements QueueHandler {
 
   message(message: unknown): void {
     const told = message as VsockMessage;
-    if (told.kind === 'reset') {
-      this.#connections.dropAll();
-      this.#resetDue = false;
-    } else {
-      this.#connections.allow(told.stream, told.seqpacket);
+    switch (told.kind) {
+      case 'reset':
+        this.#connections.dropAll();
+        this.#resetDue = false;
+        break;
+      case 'features':
+        this.#connections.allow(told.stream, told.seqpacket);
+        break;
+      case 'addresses':
+        this.#connections.addresses(told.host, told.addresses);
+        break;
     }
   }
 

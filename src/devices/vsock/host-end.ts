@@ -1,20 +1,51 @@
-// What a way to the host's programs has to offer. The control half opens its listening sockets; the
-// data half, in the worker, accepts and connects.
+// What an end has to offer: a way between the guest's ports and the host's programs. The control
+// half opens listening sockets; the data half, in the worker, accepts and connects.
+
+/** The host's side of one connection. */
+export interface HostLink {
+  readonly fd: number;
+  /** The socket was closed; aborted: before both sides had said their last. */
+  readonly ended?: (aborted: boolean) => void;
+}
 
 /** Where connections from the host go, and how their programs learn of it. */
 export interface HostConnections {
-  /** A program wants this port of the guest's. The socket is given away; `established` is called
+  /** A program wants this port of the guest's. The link is given away; `established` is called
    *  when the guest has accepted, before anything is read or written. */
-  open(fd: number, type: number, guestPort: number, established: (hostPort: number) => void): void;
+  open(
+    link: HostLink,
+    type: number,
+    guestPort: number,
+    established: (hostPort: number) => void,
+  ): void;
   /** A token for a watch of one's own. */
-  watch(fd: number, event: (hungUp: boolean) => void): number;
+  watch(fd: number, event: (hungUp: boolean) => void, writable?: boolean): number;
   unwatch(token: number): void;
   /** Calls back after so long. */
   after(limitMs: number, expire: () => void): void;
 }
 
+/** What the guest asks for. */
+export interface GuestRequest {
+  readonly type: number;
+  readonly guestPort: number;
+  readonly hostPort: number;
+}
+
+/** A link, or nothing: refused. */
+export type Answer = (link: HostLink | undefined) => void;
+
+/** Takes a request back: no answer is wanted any more. */
+export type Cancel = () => void;
+
+/** Where connections of the guest's go. */
+export interface HostTarget {
+  /** Calls `answer` once: at once and returns nothing, or later. */
+  connect(request: GuestRequest, answer: Answer): Cancel | undefined;
+  close(): void;
+}
+
+/** Where connections of the host's programs come from. */
 export interface HostEnd {
-  /** A socket for the guest's connection to a port, or -errno. */
-  connect(hostPort: number, type: number): number;
   close(): void;
 }

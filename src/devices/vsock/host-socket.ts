@@ -5,10 +5,16 @@ import type { HandlerContext } from '../../core/device.js';
 import { FLAG_SOCKET, OP_RECEIVE, OP_SEND } from '../../core/virtqueue/operations.js';
 import { native } from '../../native/index.js';
 import { Backlog, type BacklogPool } from './backlog.js';
-import { HEADER_BYTES } from './format.js';
+import { HEADER_BYTES, TYPE_STREAM } from './format.js';
+import type { HostLink } from './host-end.js';
 
 export const SOCK_STREAM = 1;
 export const SOCK_SEQPACKET = 5;
+/** The host's type of socket for one of the guest's. */
+export function socketType(type: number): number {
+  return type === TYPE_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
+}
+
 const SHUT_RD = 0;
 const SHUT_WR = 1;
 const SHUT_RDWR = 2;
@@ -31,6 +37,7 @@ export class HostSocket {
   ended = false;
   /** The host takes nothing any more: what comes for it is thrown away. */
   refuses = false;
+  readonly #link: HostLink;
   readonly #context: HandlerContext;
   readonly #backlog: Backlog;
   readonly #keepsMessages: boolean;
@@ -45,13 +52,14 @@ export class HostSocket {
   constructor(
     context: HandlerContext,
     pool: BacklogPool,
-    fd: number,
+    link: HostLink,
     token: number,
     keepsMessages: boolean,
   ) {
     this.#context = context;
     this.#backlog = new Backlog(pool);
-    this.fd = fd;
+    this.#link = link;
+    this.fd = link.fd;
     this.token = token;
     this.#keepsMessages = keepsMessages;
   }
@@ -205,7 +213,8 @@ export class HostSocket {
     this.#writeWatched = false;
   }
 
-  close(): void {
+  /** aborted: before both sides had said their last. */
+  close(aborted: boolean): void {
     if (!this.#closed) {
       this.#closed = true;
       this.#backlog.clear();
@@ -213,6 +222,7 @@ export class HostSocket {
       // The watch may hold the socket a moment longer than our descriptor does.
       native.hostShutdown(this.fd, SHUT_RDWR);
       native.fdClose(this.fd);
+      this.#link.ended?.(aborted);
     }
   }
 

@@ -54,13 +54,14 @@ export class PacketReceiver {
     if (connection !== undefined) {
       this.#toConnection(connection, batch, i, type, op);
       this.#connections.settle(connection);
-    } else if (op === OP_REQUEST) {
-      const made = this.#connections.connect(type, guestPort, hostPort);
-      made?.creditHeard(batch.headerWord(i, WORD_BUF_ALLOC), batch.headerWord(i, WORD_FWD_CNT));
-      if (made === undefined) {
-        this.#refuse(batch, i, type, op);
-      }
+    } else if (op === OP_REQUEST && !this.#connections.asked(guestPort, hostPort)) {
+      this.#connections.request(
+        { type, guestPort, hostPort },
+        batch.headerWord(i, WORD_BUF_ALLOC),
+        batch.headerWord(i, WORD_FWD_CNT),
+      );
     } else {
+      this.#connections.withdraw(guestPort, hostPort);
       this.#refuse(batch, i, type, op);
     }
   }

@@ -3,19 +3,17 @@
 
 import { constants } from 'node:os';
 import { native } from '../../native/index.js';
+import { acceptAll } from './acceptor.js';
 import { TYPE_SEQPACKET, TYPE_STREAM } from './format.js';
 import { GREETING_BYTES_MAX, greetingAnswer, parseGreeting } from './greeting.js';
-import type { HostConnections, HostEnd } from './host-end.js';
-import { SOCK_SEQPACKET, SOCK_STREAM } from './host-socket.js';
+import type { Answer, GuestRequest, HostConnections, HostEnd, HostTarget } from './host-end.js';
+import { UnixTarget } from './unix-target.js';
 
 /** Programs that have connected and not said their line; one more is sent away (VS-033). */
 const GREETINGS_MAX = 1024;
 /** To say it. */
 const GREETING_LIMIT_MS = 2000;
-/** After EMFILE: a descriptor may be free by then. */
-const ACCEPT_RETRY_MS = 250;
-
-const { EAGAIN, ECONNABORTED } = constants.errno;
+const { EAGAIN } = constants.errno;
 
 export interface UdsEndOptions {
   readonly path: string;
@@ -24,7 +22,7 @@ export interface UdsEndOptions {
   readonly seqpacketFd: number;
 }
 
-export class UdsEnd implements HostEnd {
+export class UdsEnd implements HostEnd, HostTarget {
   readonly #path: string;
   readonly #connections: HostConnections;
   readonly #line = new Uint8Array(GREETING_BYTES_MAX);
@@ -34,15 +32,12 @@ export class UdsEnd implements HostEnd {
   constructor({ path, streamFd, seqpacketFd }: UdsEndOptions, connections: HostConnections) {
     this.#path = path;
     this.#connections = connections;
-    connections.watch(streamFd, () => this.#accept(streamFd, TYPE_STREAM));
-    connections.watch(seqpacketFd, () => this.#accept(seqpacketFd, TYPE_SEQPACKET));
+    acceptAll(streamFd, connections, (fd) => this.#greet(fd, TYPE_STREAM));
+    acceptAll(seqpacketFd, connections, (fd) => this.#greet(fd, TYPE_SEQPACKET));
   }
 
-  connect(hostPort: number, type: number): number {
-    return native.hostConnect(
-      `${this.#path}_${hostPort}`,
-      type === TYPE_STREAM ? SOCK_STREAM : SOCK_SEQPACKET,
-    );
+  connect(request: GuestRequest, answer: Answer): undefined {
+    new UnixTarget(`${this.#path}_${request.hostPort}`).connect(request, answer);
   }
 
   close(): void {
@@ -53,28 +48,11 @@ export class UdsEnd implements HostEnd {
     this.#greetings.clear();
   }
 
-  #accept(listener: number, type: number): void {
-    for (;;) {
-      const fd = native.hostAccept(listener);
-      if (fd === -ECONNABORTED) {
-        continue;
-      }
-      if (fd < 0) {
-        // The listener is watched by edges: without a descriptor nobody would tell us again.
-        if (fd !== -EAGAIN) {
-          this.#connections.after(ACCEPT_RETRY_MS, () => this.#accept(listener, type));
-        }
-        return;
-      }
-      if (this.#greetings.size >= GREETINGS_MAX) {
-        native.fdClose(fd);
-      } else {
-        this.#greet(fd, type);
-      }
-    }
-  }
-
   #greet(fd: number, type: number): void {
+    if (this.#greetings.size >= GREETINGS_MAX) {
+      native.fdClose(fd);
+      return;
+    }
     const token = this.#connections.watch(fd, (hungUp) => this.#read(fd, type, token, hungUp));
     this.#greetings.set(fd, token);
     this.#connections.after(GREETING_LIMIT_MS, () => {
@@ -106,7 +84,7 @@ export class UdsEnd implements HostEnd {
     native.hostReceive(fd, line, 0, greeting.lengthBytes, false);
     this.#connections.unwatch(token);
     this.#greetings.delete(fd);
-    this.#connections.open(fd, type, greeting.port, (hostPort) => {
+    this.#connections.open({ fd }, type, greeting.port, (hostPort) => {
       const answer = greetingAnswer(hostPort);
       native.hostSend(fd, answer, 0, answer.byteLength);
     });

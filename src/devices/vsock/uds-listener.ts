@@ -1,23 +1,12 @@
-// The two sockets of the hybrid convention that host programs connect to, opened before there is a
-// guest: whoever can't have them learns it at start-up.
+// UNIX sockets that host programs connect to. The file goes with the socket.
 
 import { lstatSync, unlinkSync } from 'node:fs';
 import { native, SystemError } from '../../native/index.js';
+import { EndError } from './end-error.js';
 import { SOCK_SEQPACKET, SOCK_STREAM } from './host-socket.js';
 
 /** Programs that may wait to be accepted: as many as Linux allows by default. */
 const BACKLOG = 4096;
-
-/** A socket that can't be had, with the sentence for the user. */
-export class UdsError extends Error {
-  override readonly name = 'UdsError';
-  readonly code: string;
-
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 export class UdsListener {
   readonly path: string;
@@ -56,7 +45,7 @@ function listen(path: string, type: number): number {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found !== undefined) {
     if (!found.isSocket()) {
-      throw new UdsError('EEXIST', `${path} exists and is no socket`);
+      throw new EndError('EEXIST', `${path} exists and is no socket`);
     }
     const fd = native.hostConnect(path, type);
     if (fd >= 0) {
@@ -64,14 +53,14 @@ function listen(path: string, type: number): number {
     }
     // Only this answer says that nobody listens.
     if (fd >= 0 || new SystemError('connect', -fd).code !== 'ECONNREFUSED') {
-      throw new UdsError('EADDRINUSE', `${path} is in use by another process`);
+      throw new EndError('EADDRINUSE', `${path} is in use by another process`);
     }
     unlinkSync(path);
   }
   const fd = native.hostListen(path, type, BACKLOG);
   if (fd < 0) {
     const { code } = new SystemError('listen', -fd);
-    throw new UdsError(code, `${path}: ${code}`);
+    throw new EndError(code, `${path}: ${code}`);
   }
   return fd;
 }

@@ -13,7 +13,7 @@ function rig(messages = false, backlogs = 1) {
   const context = new PlainContext();
   const pool = new BacklogPool(ROOM, backlogs);
   context.watch(ours, 5);
-  return { socket: new HostSocket(context, pool, ours, 5, messages), context, peer };
+  return { socket: new HostSocket(context, pool, { fd: ours }, 5, messages), context, peer };
 }
 
 t.test('VS-027 what the host does not take waits, in order', async (t) => {
@@ -44,7 +44,7 @@ t.test('VS-027 what the host does not take waits, in order', async (t) => {
   }
   socket.flush();
   t.notOk(context.watched.get(5)?.writable);
-  socket.close();
+  socket.close(false);
   native.fdClose(peer);
 });
 
@@ -56,14 +56,14 @@ t.test('VS-032 a host that is gone', async (t) => {
   t.ok(socket.refuses);
   t.equal(socket.receive(1, 10), 0);
   t.ok(socket.ended);
-  socket.close();
+  socket.close(false);
 });
 
 t.test('no buffer left for a backlog', async (t) => {
   const { socket, context, peer } = rig(false, 0);
   context.chains.set(1, new Uint8Array(HEADER + ROOM));
   t.equal(socket.send(1, ROOM, false), 'no-room');
-  socket.close();
+  socket.close(false);
   native.fdClose(peer);
 });
 
@@ -83,6 +83,6 @@ t.test('the end comes after what waits', async (t) => {
     socket.flush();
   }
   t.equal(total, ROOM);
-  socket.close();
+  socket.close(false);
   native.fdClose(peer);
 });

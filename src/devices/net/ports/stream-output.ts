@@ -39,6 +39,19 @@ export class StreamOutput {
     return this.#bytes.subarray(at, this.#to);
   }
 
+  /** Lets `write` put frames, each behind its length, behind the others: it gets the buffer, an
+   *  offset and the room from there on, and answers how many bytes that takes. False: more than the
+   *  room; nothing was written. */
+  append(write: (to: Uint8Array, offset: number, room: number) => number): boolean {
+    const room = STREAM_BUFFER_BYTES - this.#to;
+    const bytes = write(this.#bytes, this.#to, room);
+    if (bytes > room) {
+      return false;
+    }
+    this.#to += bytes;
+    return true;
+  }
+
   /** The socket took so many bytes; nothing else is under way, so the rest may move. */
   sent(bytes: number): void {
     this.#from += bytes;

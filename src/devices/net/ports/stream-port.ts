@@ -11,7 +11,8 @@ import {
   OP_SEND,
 } from '../../../core/virtqueue/operations.js';
 import { native } from '../../../native/index.js';
-import { HEADER_BYTES } from '../format.js';
+import type { DropReason } from '../counters.js';
+import { FRAME_BYTES_MAX, HEADER_BYTES } from '../format.js';
 import { PORT_NUMBERS, type Port, type PortContext } from './port.js';
 import { RetryTimer } from './retry-timer.js';
 import { StreamInput } from './stream-input.js';
@@ -34,6 +35,15 @@ const SOCKET_TOKENS = PORT_NUMBERS - TOKEN_SOCKETS;
 
 const EAGAIN = 11;
 
+interface StalledFrame {
+  readonly chain: number;
+  readonly frameBytes: number;
+  readonly header: Uint32Array;
+}
+
+/** A private copy of a frame that is to be cut; of one stream at a time. */
+const whole = new Uint8Array(FRAME_BYTES_MAX);
+
 export class StreamPort implements Port {
   readonly #options: PortContext;
   readonly #stream: StreamOptions;
@@ -52,7 +62,7 @@ export class StreamPort implements Port {
   #heard = false;
   #socketToken = TOKEN_SOCKETS;
   /** Frames of the driver's that found no room, with their lengths. */
-  #stalled: { readonly chain: number; readonly frameBytes: number }[] = [];
+  #stalled: StalledFrame[] = [];
 
   constructor(options: PortContext, stream: StreamOptions) {
     this.#options = options;
@@ -71,12 +81,12 @@ export class StreamPort implements Port {
 
   static readonly arenaBytes = 2 * STREAM_BUFFER_BYTES;
 
-  transmit(chain: number, frameBytes: number): void {
+  transmit(chain: number, frameBytes: number, header: Uint32Array): void {
     if (!this.#open) {
       this.#drop(chain);
-    } else if (this.#stalled.length > 0 || !this.#gather(chain, frameBytes)) {
+    } else if (this.#stalled.length > 0 || !this.#gather(chain, frameBytes, header)) {
       // Bounded by the ring: the driver waits, as TCP wants it to.
-      this.#stalled.push({ chain, frameBytes });
+      this.#stalled.push({ chain, frameBytes, header: header.slice() });
     }
   }
 
@@ -172,8 +182,11 @@ export class StreamPort implements Port {
     context.commands.move(code, NO_CHAIN, flags, fd, bytes, offset, 0, firstNumber + tag);
   }
 
-  /** Copies a frame behind the others; false when it has no room there. */
-  #gather(chain: number, frameBytes: number): boolean {
+  /** Copies a frame behind the others, finished if it is not; false when it has no room there. */
+  #gather(chain: number, frameBytes: number, header: Uint32Array): boolean {
+    if (header[0] !== 0) {
+      return this.#segment(chain, frameBytes, header);
+    }
     const to = this.#output.reserve(frameBytes);
     if (to === undefined) {
       return false;
@@ -185,9 +198,30 @@ export class StreamPort implements Port {
     return true;
   }
 
-  #drop(chain: number): void {
+  /** The host's end takes plain frames: checksums and segments are our work. */
+  #segment(chain: number, frameBytes: number, header: Uint32Array): boolean {
+    const { context, counters, transmitQueue } = this.#options;
+    const read = context.copyOut(chain, HEADER_BYTES, whole, frameBytes);
+    let bytes = 0;
+    const fits = this.#output.append((to, offset, room) => {
+      bytes = native.frameSegment(header, whole, 0, read, to, offset, room);
+      return bytes;
+    });
+    if (bytes === 0 || bytes > STREAM_BUFFER_BYTES) {
+      this.#drop(chain, 'header');
+      return true;
+    }
+    if (!fits) {
+      return false;
+    }
+    context.commands.complete(chain, 0);
+    counters.moved(transmitQueue, 1, frameBytes);
+    return true;
+  }
+
+  #drop(chain: number, reason: DropReason = 'port'): void {
     this.#options.context.commands.complete(chain, 0);
-    this.#options.counters.dropped(this.#options.transmitQueue, 'port');
+    this.#options.counters.dropped(this.#options.transmitQueue, reason);
   }
 
   #sent(result: number): void {
@@ -199,8 +233,8 @@ export class StreamPort implements Port {
       this.#output.sent(result);
     }
     while (this.#stalled.length > 0 && !this.#closing) {
-      const { chain, frameBytes } = this.#stalled[0] as { chain: number; frameBytes: number };
-      if (!this.#gather(chain, frameBytes)) {
+      const { chain, frameBytes, header } = this.#stalled[0] as StalledFrame;
+      if (!this.#gather(chain, frameBytes, header)) {
         break;
       }
       this.#stalled.shift();

@@ -4,7 +4,7 @@ import { connect as netConnect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { startCard } from '../../../support/card.js';
-import { frame, GUEST_MAC, HOST_MAC } from '../../../support/frames.js';
+import { frame, GUEST_MAC, HOST_MAC, tcpFrame } from '../../../support/frames.js';
 import { temporaryDirectory } from '../../../support/resources.js';
 import { length, listen, Peer } from '../../../support/stream-peer.js';
 import { until } from '../../../support/until.js';
@@ -42,6 +42,67 @@ t.test('--stream: frames both ways, merged and not', async (t) => {
   }
   (await connected).socket.destroy();
 });
+
+/** Flags, gso_type, hdr_len, gso_size, csum_start, csum_offset, num_buffers. */
+const offload = (flags: number, type: number, gsoBytes: number, start = 34, offset = 16) =>
+  Uint8Array.of(flags, type, 54, 0, gsoBytes & 255, gsoBytes >>> 8, start, 0, offset, 0, 0, 0);
+
+t.test('frames that are to be finished are finished (NT-036)', async (t) => {
+  const path = join(temporaryDirectory(t), 'peer');
+  const { peer: connected } = await listen(t, path);
+  const card = await startCard(t, { stream: path });
+  const { driver, end } = await card.connect();
+  const peer = await connected;
+  const sent = tcpFrame(54 + 5000);
+  t.equal(await driver.transmit(sent, { header: offload(1, 1, 1448) }), 0);
+  await until(() => peer.frames.length === 4);
+  t.same(
+    peer.frames.map((got) => got.byteLength),
+    [54 + 1448, 54 + 1448, 54 + 1448, 54 + 656],
+  );
+  const payload = Buffer.concat(peer.frames.map((got) => got.subarray(54)));
+  t.equal(Buffer.compare(payload, sent.subarray(54)), 0, 'nothing lost or changed');
+  t.same(peer.frames.map(tcpSum), [0xffff, 0xffff, 0xffff, 0xffff], 'checksums');
+  const rows: readonly (readonly [what: string, header: Uint8Array, frame: Uint8Array])[] = [
+    ['TCP that is none', offload(1, 1, 1448), frame(1514)],
+    ['the other IP', offload(1, 4, 1448), sent],
+    ['a checksum elsewhere', offload(1, 1, 1448, 40), sent],
+    ['more segments than anybody takes', offload(1, 1, 8), tcpFrame(65_000)],
+  ];
+  for (const [what, header, bytes] of rows) {
+    const before = card.device.counts(1).drops.header;
+    await driver.transmit(bytes, { header });
+    t.equal(card.device.counts(1).drops.header, before + 1, what);
+  }
+  // A stalled peer: what does not fit waits, header and all, and comes in order.
+  peer.frames.length = 0;
+  peer.socket.pause();
+  const large = Buffer.concat([offload(1, 1, 1448), tcpFrame(54 + 14_480)]);
+  for (let i = 0; i < 60; i++) {
+    driver.chains.offer(1, large, 0);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.ok(driver.chains.pending > 0, 'some wait');
+  peer.socket.resume();
+  await until(() => peer.frames.length === 600);
+  t.equal(driver.chains.pending, 0);
+  t.ok(peer.frames.every((got) => got.byteLength === 54 + 1448 && tcpSum(got) === 0xffff));
+  t.equal(card.device.counts(1).drops.port, 0);
+  await end();
+  peer.socket.destroy();
+});
+
+/** 0xffff when the checksum of an IPv4/TCP frame is right. */
+function tcpSum(bytes: Buffer): number {
+  let sum = 6 + bytes.byteLength - 34;
+  for (let at = 26; at < bytes.byteLength; at += 2) {
+    sum += at + 1 < bytes.byteLength ? bytes.readUInt16BE(at) : (bytes[at] as number) << 8;
+  }
+  while (sum > 0xffff) {
+    sum = (sum & 0xffff) + (sum >>> 16);
+  }
+  return sum;
+}
 
 t.test('--stream: the peer comes late, leaves and comes back', async (t) => {
   const path = join(temporaryDirectory(t), 'peer');

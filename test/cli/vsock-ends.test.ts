@@ -1,0 +1,56 @@
+import t from 'tap';
+import { parseForward, parseListen, parsePorts } from '../../src/cli/vsock-ends.js';
+
+t.test('--forward', async (t) => {
+  t.same(parseForward('80=unix:/run/a=b:c'), {
+    port: 80,
+    to: { kind: 'unix', path: '/run/a=b:c' },
+  });
+  t.same(parseForward('22=tcp:db.test:5432'), {
+    port: 22,
+    to: { kind: 'tcp', host: 'db.test', port: 5432 },
+  });
+  t.same(parseForward('22=tcp:[::1]:22').to, { kind: 'tcp', host: '::1', port: 22 });
+  t.same(parseForward('7=exec:sh -c "a=1\nb"').to, { kind: 'exec', command: 'sh -c "a=1\nb"' });
+  for (const text of [
+    '',
+    '80',
+    '80=',
+    '80=/run/a',
+    'x=unix:a',
+    '-1=unix:a',
+    '80=tcp:a',
+    '80=tcp:::1:2',
+    '80=udp:a:1',
+  ]) {
+    t.throws(() => parseForward(text), { reason: 'usage', message: /^--forward ".*": give PORT=/ });
+  }
+});
+
+t.test('--listen', async (t) => {
+  t.same(parseListen('unix:/a=b=80'), { at: { kind: 'unix', path: '/a=b' }, guestPort: 80 });
+  t.same(parseListen('tcp:localhost:8080=80'), {
+    at: { kind: 'tcp', host: '127.0.0.1', port: 8080 },
+    guestPort: 80,
+  });
+  for (const text of [
+    'unix:/a',
+    'tcp:1.2.3.4=80',
+    'exec:cat=80',
+    'tcp:1.2.3.4:5=x',
+    '80=unix:/a',
+  ]) {
+    t.throws(() => parseListen(text), {
+      reason: 'usage',
+      message: /^--listen ".*": give unix:PATH/,
+    });
+  }
+});
+
+t.test('--forward-listen', async (t) => {
+  t.same(parsePorts('9001+9002'), [9001, 9002]);
+  t.same(parsePorts('1'), [1]);
+  for (const text of ['', '+', '1+', '1,2', '-1']) {
+    t.throws(() => parsePorts(text), /^Error: --forward-listen|^--forward-listen|give PORT/);
+  }
+});
