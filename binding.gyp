@@ -27,6 +27,7 @@
         "native/core/packed-ring.cc",
         "native/core/page-cache-view.cc",
         "native/core/postcopy.cc",
+        "native/core/scattered-receive.cc",
         "native/core/segmenter.cc",
         "native/core/split-inflight.cc",
         "native/core/split-ring.cc",

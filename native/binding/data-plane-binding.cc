@@ -43,6 +43,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                              InstanceMethod<&Self::copyOut>("copyOut"),
                              InstanceMethod<&Self::copyIn>("copyIn"),
                              InstanceMethod<&Self::move>("move"),
+                             InstanceMethod<&Self::receiveScattered>("receiveScattered"),
                              InstanceMethod<&Self::setArena>("setArena"),
                              InstanceMethod<&Self::setCapture>("setCapture"),
                              InstanceMethod<&Self::capture>("capture"),
@@ -254,6 +255,22 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     napi_get_value_double(info.Env(), info[4], &command.length);
     napi_get_value_uint32(info.Env(), info[5], &command.chainOffset);
     return number(info, self->moveNow(command));
+  }
+
+  // (fd, chains, from, count, bytes, prefix, lengthAt) -> bytes received or -errno.
+  Napi::Value receiveScattered(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    const Bytes chains = arguments.bytes(1);
+    const uint64_t from = arguments.u32(2);
+    const uint32_t count = arguments.u32(3);
+    const Bytes prefix = arguments.bytes(5);
+    if ((from + count) * sizeof(uint32_t) > chains.length || prefix.length > Prefix::kBytesMax) {
+      throw Napi::RangeError::New(info.Env(), "chains or prefix out of bounds");
+    }
+    return number(info, plane(info)->receiveScattered(
+                            arguments.fd(0), reinterpret_cast<uint32_t*>(chains.data) + from, count,
+                            arguments.u32(4),
+                            {prefix.data, static_cast<uint32_t>(prefix.length), arguments.u32(6)}));
   }
 
   // (bytes): kept alive and pinned as long as the data plane.

@@ -16,6 +16,7 @@
 #include "frame-receiver.h"
 #include "io-engine.h"
 #include "operation-runner.h"
+#include "scattered-receive.h"
 #include "spin-policy.h"
 #include "vring.h"
 
@@ -129,6 +130,11 @@ class DataPlane {
   // full); bytes moved or -errno. The chain stays open.
   int64_t moveNow(const CommandRecord& command);
 
+  // receiveScattered() into chains in flight, all of one queue; -EINVAL when one is not. They stay
+  // open.
+  int64_t receiveScattered(int fd, const uint32_t* chains, uint32_t count, uint64_t bytes,
+                           const Prefix& prefix);
+
   // Frames shown to somebody who looks on go into this memory; borrowed for the data plane's life.
   // -EINVAL when it can't be a FrameCapture's.
   int setCapture(uint8_t* memory, size_t bytes);
@@ -203,6 +209,8 @@ class DataPlane {
   std::unique_ptr<FrameCapture> capture_;       // nobody looks on: none
   std::vector<iovec> captureSegments_;          // scratch of capture
   std::vector<uint32_t> frameUsed_;             // scratch of receiveFrames
+  std::vector<const DescriptorChain*> chains_;  // scratch of receiveScattered
+  std::vector<iovec> segments_;                 // the same
   std::vector<std::unique_ptr<Vring>> vrings_;  // by queue index
   std::vector<uint32_t> active_;                // queue indices that exist
   std::map<uint32_t, uint32_t> queueOfToken_;

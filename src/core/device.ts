@@ -213,6 +213,24 @@ export interface HandlerContext {
   /** Readable bytes of one queue after which a turn takes no more of its requests. Default: no
    *  limit. */
   limitTurn(bytes: number): void;
+  /**
+   * One receive from a socket into several chains in flight of one queue, over when it returns.
+   * Each that gets bytes gets a copy of `prefix` (at most 64 bytes) in front, with their number as
+   * 32 bits at `lengthAt`; all are full but the last. The chains stay open.
+   *
+   * @param from   place in `chains` of the first
+   * @param bytes  at most so many, without prefixes
+   * @returns bytes received without prefixes, or -errno
+   */
+  receiveScattered(
+    fd: number,
+    chains: Uint32Array,
+    from: number,
+    count: number,
+    bytes: number,
+    prefix: Uint8Array,
+    lengthAt: number,
+  ): number;
   /** Calls `QueueHandler.again` after the next turn, which does not sleep: the driver sees what is
    *  complete while the rest is worked on. */
   callAgain(): void;

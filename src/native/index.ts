@@ -87,6 +87,16 @@ export interface DataPlane {
     bytes: number,
     offset: number,
   ): number;
+  /** One receive into `count` chains: bytes received or -errno. */
+  receiveScattered(
+    fd: number,
+    chains: Uint32Array,
+    from: number,
+    count: number,
+    bytes: number,
+    prefix: Uint8Array,
+    lengthAt: number,
+  ): number;
   /** For commands with FLAG_ARENA. */
   setArena(bytes: Uint8Array): void;
   /** native/core/frame-capture.h: where frames that are shown go. */

@@ -15,6 +15,10 @@ const CHURN_PER_SECOND = 1000;
 const SETTLE_SECONDS = LONG ? 30 : 0;
 const STARVED_SECONDS = LONG ? 10 : 1;
 const PORT = 8;
+/** For all of them. */
+const TIMEOUT_MS = LONG ? 400_000 : 30_000;
+
+t.setTimeout(TIMEOUT_MS);
 /** At rest there is nothing to do but the kernel's clock ticks. */
 const IDLE_CPU_SHARE_MAX = 0.01;
 
@@ -27,7 +31,7 @@ async function idleShare({ daemon }: VsockScene, seconds: number): Promise<numbe
   return (daemon.cpuSeconds() - before) / seconds;
 }
 
-t.test(`${HELD} connections held for ${HOLD_SECONDS} s`, async (t) => {
+t.test(`${HELD} connections held for ${HOLD_SECONDS} s`, { timeout: TIMEOUT_MS }, async (t) => {
   const scene = await vsockScene(t);
   const idle = scene.daemon.resources().fds;
   const driver = await scene.start(t, { receiveBuffers: 64 });
@@ -68,48 +72,54 @@ t.test(`${HELD} connections held for ${HOLD_SECONDS} s`, async (t) => {
   t.ok(scene.daemon.resources().fds < idle + 30, 'no descriptor is left');
 });
 
-t.test(`VS-038 ${CHURN_PER_SECOND} connections a second for ${CHURN_SECONDS} s`, async (t) => {
-  const scene = await vsockScene(t);
-  const driver = await scene.start(t);
-  let seen = 0;
-  let ended = 0;
-  await scene.listen(t, PORT, (socket: Socket) => {
-    seen++;
-    socket.resume();
-    socket.on('end', () => socket.end());
-    socket.on('close', () => {
-      ended++;
+t.test(
+  `VS-038 ${CHURN_PER_SECOND} connections a second for ${CHURN_SECONDS} s`,
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const scene = await vsockScene(t);
+    const driver = await scene.start(t);
+    let seen = 0;
+    let ended = 0;
+    await scene.listen(t, PORT, (socket: Socket) => {
+      seen++;
+      socket.resume();
+      socket.on('end', () => socket.end());
+      socket.on('close', () => {
+        ended++;
+      });
     });
-  });
-  const { fds } = scene.daemon.resources();
-  const startMs = performance.now();
-  const elapsed = () => (performance.now() - startMs) / 1000;
-  let made = 0;
-  let residentSettled = 0;
-  while (elapsed() < CHURN_SECONDS) {
-    const guest = await driver.connect(10_000 + (made % 40_000), PORT);
-    await driver.say(guest, VSOCK_SHUTDOWN, 3);
-    await driver.packetOf(VSOCK_RST);
-    made++;
-    if (residentSettled === 0 && elapsed() >= SETTLE_SECONDS) {
-      residentSettled = scene.daemon.residentBytes();
+    const { fds } = scene.daemon.resources();
+    const startMs = performance.now();
+    const elapsed = () => (performance.now() - startMs) / 1000;
+    let made = 0;
+    let residentSettled = 0;
+    while (elapsed() < CHURN_SECONDS) {
+      const guest = await driver.connect(10_000 + (made % 40_000), PORT);
+      await driver.say(guest, VSOCK_SHUTDOWN, 3);
+      await driver.packetOf(VSOCK_RST);
+      made++;
+      if (residentSettled === 0 && elapsed() >= SETTLE_SECONDS) {
+        residentSettled = scene.daemon.residentBytes();
+      }
+      if (made > elapsed() * CHURN_PER_SECOND) {
+        await sleep(0.001);
+      }
     }
-    if (made > elapsed() * CHURN_PER_SECOND) {
-      await sleep(0.001);
+    const rate = made / elapsed();
+    for (let i = 0; i < 500 && ended < made; i++) {
+      await sleep(0.01);
     }
-  }
-  const rate = made / elapsed();
-  for (let i = 0; i < 500 && ended < made; i++) {
-    await sleep(0.01);
-  }
-  t.same([seen, ended], [made, made], 'exactly as many for the host, and all of them over');
-  const growth = (scene.daemon.residentBytes() - residentSettled) / 2 ** 20;
-  t.comment(`${made} connections, ${rate.toFixed(0)} a second, resident +${growth.toFixed(1)} MiB`);
-  t.ok(scene.daemon.resources().fds <= fds + 2, 'no descriptor is left');
-  t.ok(growth < 16, 'memory has a level');
-});
+    t.same([seen, ended], [made, made], 'exactly as many for the host, and all of them over');
+    const growth = (scene.daemon.residentBytes() - residentSettled) / 2 ** 20;
+    t.comment(
+      `${made} connections, ${rate.toFixed(0)} a second, resident +${growth.toFixed(1)} MiB`,
+    );
+    t.ok(scene.daemon.resources().fds <= fds + 2, 'no descriptor is left');
+    t.ok(growth < 16, 'memory has a level');
+  },
+);
 
-t.test('VS-030 a guest that posts no buffers costs nothing', async (t) => {
+t.test('VS-030 a guest that posts no buffers costs nothing', { timeout: TIMEOUT_MS }, async (t) => {
   const scene = await vsockScene(t);
   const driver = await scene.start(t, { receiveBuffers: 1 });
   const hosts: Socket[] = [];

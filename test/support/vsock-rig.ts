@@ -65,6 +65,32 @@ export class PlainContext implements HandlerContext {
       : native.hostReceive(fd, from, at, bytes, false);
   }
 
+  receiveScattered(
+    fd: number,
+    chains: Uint32Array,
+    from: number,
+    count: number,
+    bytes: number,
+    prefix: Uint8Array,
+    lengthAt: number,
+  ): number {
+    const list = [...chains.subarray(from, from + count)].map(
+      (chain) => this.chains.get(chain) as Uint8Array,
+    );
+    const room = list.reduce((sum, { byteLength }) => sum + byteLength - prefix.byteLength, 0);
+    const received = new Uint8Array(Math.min(bytes, room));
+    const got = native.hostReceive(fd, received, 0, received.byteLength, false);
+    for (let at = 0; at < got; ) {
+      const to = list.shift() as Uint8Array;
+      const part = received.subarray(0, got).subarray(at, at + to.byteLength - prefix.byteLength);
+      to.set(prefix);
+      new DataView(to.buffer, to.byteOffset).setUint32(lengthAt, part.byteLength, true);
+      to.set(part, prefix.byteLength);
+      at += part.byteLength;
+    }
+    return Math.min(got, received.byteLength);
+  }
+
   watch(fd: number, token: number, writable = false): void {
     this.watched.set(token, { fd, writable });
   }

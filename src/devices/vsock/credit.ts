@@ -66,10 +66,14 @@ export class Credit {
     this.#forwarded = (this.#forwarded + bytes) >>> 0;
   }
 
-  /** For the header of a packet that is about to go. */
-  announce(): number {
-    this.#announced = this.#forwarded;
+  /** Bytes passed on since the beginning, for the header of a packet. */
+  get forwarded(): number {
     return this.#forwarded;
+  }
+
+  /** A packet that says so has gone. */
+  announce(): void {
+    this.#announced = this.#forwarded;
   }
 
   /** Whether the guest ought to hear of room it does not know of. A message may need all there is,

@@ -24,13 +24,14 @@ import type { VsockHandlerOptions, VsockMessage } from './handler.js';
 import { HostListeners } from './host-listeners.js';
 import { NameResolver } from './name-resolver.js';
 import type { VsockOptions } from './options.js';
+import { BUFFERS_MAX } from './receive-buffers.js';
 import { decodeState, encodeState, STATE_BYTES } from './state.js';
 import { isAddress } from './tcp-target.js';
 
 /** rx, tx and event; QEMU keeps the last for itself and asks for two. */
 const QUEUES = 3;
 /** Linux's guests take what they are given, up to this. */
-const QUEUE_SIZE = 1024;
+const QUEUE_SIZE = BUFFERS_MAX;
 
 export class VsockDevice implements VirtioDevice {
   readonly name = 'vsock';

@@ -13,6 +13,7 @@ import {
 } from './format.js';
 import { PacketReceiver } from './packet-receiver.js';
 import { PacketSender } from './packet-sender.js';
+import { ReceiveBuffers } from './receive-buffers.js';
 
 export type VsockHandlerOptions = ConnectionsOptions;
 
@@ -32,9 +33,7 @@ class VsockHandler implements QueueHandler {
   readonly #connections: Connections;
   readonly #receiver: PacketReceiver;
   readonly #sender: PacketSender;
-  /** Receive buffers the guest has offered, and what each can take. */
-  #buffers: { readonly chain: number; readonly bytes: number }[] = [];
-  #nextBuffer = 0;
+  readonly #buffers = new ReceiveBuffers();
   #eventChains: number[] = [];
   /** The guest has connections of a process before this one. */
   #resetDue = false;
@@ -114,11 +113,10 @@ class VsockHandler implements QueueHandler {
 
   drain(queue: number): void {
     if (queue === RX_QUEUE) {
-      for (const { chain } of this.#buffers.slice(this.#nextBuffer)) {
-        this.#context.commands.complete(chain, 0);
+      for (let i = 0; i < this.#buffers.count; i++) {
+        this.#context.commands.complete(this.#buffers.chain(i), 0);
       }
-      this.#buffers = [];
-      this.#nextBuffer = 0;
+      this.#buffers.shift(this.#buffers.count);
     } else if (queue === EVENT_QUEUE) {
       for (const chain of this.#eventChains.splice(0)) {
         this.#context.commands.complete(chain, 0);
@@ -136,29 +134,22 @@ class VsockHandler implements QueueHandler {
       this.#context.commands.complete(chain, 0);
       return;
     }
-    this.#buffers.push({ chain, bytes });
+    this.#buffers.push(chain, bytes);
   }
 
   /** Hands out receive buffers while there are some and somebody has use for them. */
   #fill(): void {
     let packets = 0;
-    while (this.#nextBuffer < this.#buffers.length) {
-      if (packets === PACKETS_PER_TURN) {
+    while (this.#buffers.count > 0) {
+      if (packets >= PACKETS_PER_TURN) {
         this.#context.callAgain();
         break;
       }
-      const buffer = this.#buffers[this.#nextBuffer] as { chain: number; bytes: number };
-      const usedBytes = this.#sender.next(buffer.chain, buffer.bytes);
-      if (usedBytes === 0) {
+      const filled = this.#sender.next(this.#buffers);
+      if (filled === 0) {
         break;
       }
-      this.#nextBuffer++;
-      packets++;
-      this.#context.commands.complete(buffer.chain, usedBytes);
-    }
-    if (this.#nextBuffer * 2 > this.#buffers.length) {
-      this.#buffers = this.#buffers.slice(this.#nextBuffer);
-      this.#nextBuffer = 0;
+      packets += filled;
     }
   }
 

@@ -2,11 +2,12 @@
 
 import { constants } from 'node:os';
 import type { HandlerContext } from '../../core/device.js';
-import { FLAG_SOCKET, OP_RECEIVE, OP_SEND } from '../../core/virtqueue/operations.js';
+import { FLAG_SOCKET, OP_SEND } from '../../core/virtqueue/operations.js';
 import { native } from '../../native/index.js';
 import { Backlog, type BacklogPool } from './backlog.js';
-import { HEADER_BYTES, TYPE_STREAM } from './format.js';
+import { HEADER_BYTES, TYPE_STREAM, WORD_LENGTH } from './format.js';
 import type { HostLink } from './host-end.js';
+import type { ReceiveBuffers } from './receive-buffers.js';
 
 export const SOCK_STREAM = 1;
 export const SOCK_SEQPACKET = 5;
@@ -158,17 +159,19 @@ export class HostSocket {
     return bytes;
   }
 
-  /** Straight into a chain behind its header: bytes, 0 at the end, or undefined: nothing now. */
-  receive(chain: number, roomBytes: number): number | undefined {
-    const got = this.#context.move(
-      OP_RECEIVE,
-      chain,
-      FLAG_SOCKET,
-      this.fd,
-      roomBytes,
-      HEADER_BYTES,
+  /** Straight into the first `count` buffers, behind their headers: bytes, 0 at the end, or
+   *  undefined: nothing now. */
+  receive(
+    buffers: ReceiveBuffers,
+    count: number,
+    bytes: number,
+    header: Uint8Array,
+  ): number | undefined {
+    const { chains, head } = buffers;
+    const lengthAt = 4 * WORD_LENGTH;
+    return this.#received(
+      this.#context.receiveScattered(this.fd, chains, head, count, bytes, header, lengthAt),
     );
-    return this.#received(got);
   }
 
   /** A whole message into private memory; its length, also when it did not fit. */

@@ -57,3 +57,27 @@ t.test('VS-027 a flood has one turn of 64 KiB, then its neighbours have theirs',
   t.ok(before.length * 4096 <= 65_536, `${before.length} packets of the flood came first`);
   t.equal(packets.length, 40, 'and the flood goes on');
 });
+
+t.test('one receive fills several buffers, the last of credit goes in halves', async (t) => {
+  const rig = new VsockRig(t);
+  const accept = rig.listen(t, 1);
+  rig.offer(1);
+  rig.say(10, 1, OP_REQUEST, '', 0, 40_000);
+  const fd = accept();
+  rig.seen();
+  const text = Array.from({ length: 50_000 }, (_, i) => String.fromCharCode(32 + (i % 90))).join(
+    '',
+  );
+  rig.poll();
+  rig.offer(30, 44 + 4096);
+  writeNow(fd, text);
+  const packets = rig.poll().filter(({ op }) => op === OP_RW);
+  t.equal(packets.map((packet) => packet.text).join(''), text.slice(0, 40_000));
+  const [first, second] = [packets.slice(0, 5), packets.slice(5)];
+  t.same(
+    first.map((packet) => packet.text.length),
+    [4096, 4096, 4096, 4096, 20_000 - 4 * 4096],
+    'half of the credit',
+  );
+  t.ok(second.length > 3 && second.every((packet) => packet.text.length <= 4096));
+});
