@@ -467,6 +467,7 @@ case $vt_role in
   vsock) . /vsock-stage.sh; vsock_stage; finish "$vt_end" ;;
   net) net_stage; finish poweroff ;;
   switch) . /net-stages.sh; switch_stage; finish poweroff ;;
+  passt) . /net-stages.sh; passt_stage; finish poweroff ;;
   net-control) net_control_stage; ethtool_stage; finish poweroff ;;
   net-ethtool) say "stage net-ethtool"; check link ip link set eth0 up; ethtool_stage; finish poweroff ;;
   probe) finish poweroff ;;

@@ -1,4 +1,4 @@
-# The stage of guests at a switch; read by guest-script.sh.
+# Stages of guests at a switch, and of one behind passt; read by guest-script.sh.
 #   vt_vlan   tag this guest puts on its frames (0: none)
 #   vt_serves 1: waits for the other guest instead of looking for it
 #   vt_other_vlan: the other VLAN; vt_other_own: our address there
@@ -46,4 +46,16 @@ switch_stage() {
   nc "$vt_peer_ip" 81 </tmp/www/file
   errors=$(cat /sys/class/net/eth0/statistics/rx_errors)
   say "fact errors $((errors + $(cat /sys/class/net/eth0/statistics/tx_errors)))"
+}
+
+# Both ways in one connection: the passt of Debian 12 was seen to leave the SYN of a second one
+# unanswered.
+passt_stage() {
+  say "stage passt"
+  check link ip link set eth0 up
+  check address ip addr add "$vt_guest_ip/24" dev eth0
+  check route ip route add default via "$vt_gateway"
+  tr -dc a-z </dev/urandom | dd bs=1M iflag=fullblock count="$vt_net_mib" of=/tmp/up 2>/dev/null
+  say "fact up $(sha_of </tmp/up)"
+  say "fact down $(wget -q -O - --post-file=/tmp/up "http://$vt_gateway:$vt_port/" | sha_of)"
 }
