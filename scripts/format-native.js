@@ -8,6 +8,7 @@ const files = [
   'native/core',
   'native/binding',
   'native/test',
+  'native/fuzz',
   'bench/common',
   'bench/blk',
   'bench/vsock',

@@ -1,5 +1,6 @@
 // Builds native/core and native/test, without Node's headers, and runs the tests: once with the core
-// as it is, once with the core under AddressSanitizer and UndefinedBehaviorSanitizer.
+// as it is, once with the core under AddressSanitizer and UndefinedBehaviorSanitizer; with the latter
+// also what the fuzz targets have found so far, and a second of something like it for each.
 //   node scripts/native-test.js [--plain] [--asan] [--tsan] [--only TEXT] [--jobs N]
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
@@ -15,6 +16,7 @@ const commonFlags = [
 ];
 // A hang is a failure too; the whole run takes a few seconds, under ThreadSanitizer a minute.
 const runTimeoutMs = 180_000;
+const replayMs = 1000;
 
 /**
  * `flags` are the core's. The tests, half of all the code, are compiled once for every variant that
@@ -26,6 +28,7 @@ const variants = [
   {
     name: 'asan',
     flags: ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
+    replaysCorpora: true,
     byDefault: true,
   },
   {
@@ -37,19 +40,16 @@ const variants = [
   },
 ];
 
-async function build({ name, flags, instrumentTests = false }, jobs) {
-  const objectsOf = (source, directory, extra) =>
-    buildObjects({
-      compiler,
-      flags: [...commonFlags, ...extra],
-      directory: join('.cache/native-test', directory),
-      sources: sourcesIn(source),
-      jobs,
-    });
-  const core = await objectsOf('native/core', `core-${name}`, flags);
-  const tests = instrumentTests
-    ? await objectsOf('native/test', `test-${name}`, flags)
-    : await objectsOf('native/test', 'test', []);
+const objectsOf = (source, directory, flags, jobs) =>
+  buildObjects({
+    compiler,
+    flags: [...commonFlags, ...flags],
+    directory: join('.cache/native-test', directory),
+    sources: sourcesIn(source),
+    jobs,
+  });
+
+async function linkTests({ name, flags }, core, tests) {
   const program = join('.cache/native-test', name);
   // The core first: of an inline function in both the linker takes the first, instrumented one.
   const objects = [...core, ...tests];
@@ -57,10 +57,27 @@ async function build({ name, flags, instrumentTests = false }, jobs) {
   return join(root, program);
 }
 
-/** Runs one variant; true when every test passed. */
-function test(name, program, only) {
+/** What a variant runs: programs, their arguments, and the names they are shown under. */
+async function build(variant, jobs, only) {
+  const { name, flags, instrumentTests = false, replaysCorpora = false } = variant;
+  const core = await objectsOf('native/core', `core-${name}`, flags, jobs);
+  const tests = instrumentTests
+    ? await objectsOf('native/test', `test-${name}`, flags, jobs)
+    : await objectsOf('native/test', 'test', [], jobs);
+  const program = await linkTests(variant, core, tests);
+  const runs = [{ name, program, args: only === undefined ? [] : [only] }];
+  if (!replaysCorpora || only !== undefined) return runs;
+  const replayFlags = ['-Inative/fuzz', '-DVHOST_FUZZ_REPLAY'];
+  const targets = await objectsOf('native/fuzz', 'replay-objects', replayFlags, jobs);
+  const replay = await linkTests({ name: 'replay', flags }, core, targets);
+  runs.push({ name: 'replay', program: replay, args: ['native/fuzz/corpus', String(replayMs)] });
+  return runs;
+}
+
+/** True when every test passed. */
+function test({ name, program, args }, verbose) {
   const started = Date.now();
-  const { status, signal, stdout, error } = spawnSync(program, only === undefined ? [] : [only], {
+  const { status, signal, stdout, error } = spawnSync(program, args, {
     cwd: root,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -70,7 +87,7 @@ function test(name, program, only) {
   if (error && stdout === null) throw error;
   const ok = status === 0;
   const lines = stdout.trimEnd().split('\n');
-  const shown = ok && only === undefined ? lines.filter((line) => !line.startsWith('ok')) : lines;
+  const shown = ok && !verbose ? lines.filter((line) => !line.startsWith('ok')) : lines;
   const how = signal === null ? `status ${status}` : signal;
   console.log([`# native-test ${name}`, ...shown].join('\n'));
   console.log(`# ${name}: ${how}, ${((Date.now() - started) / 1000).toFixed(1)} s`);
@@ -89,8 +106,9 @@ const wanted = asked.length > 0 ? asked : variants.filter(({ byDefault }) => byD
 try {
   const results = [];
   for (const variant of wanted) {
-    const program = await build(variant, Number(values.jobs));
-    results.push(test(variant.name, program, values.only));
+    for (const run of await build(variant, Number(values.jobs), values.only)) {
+      results.push(test(run, values.only !== undefined));
+    }
   }
   process.exitCode = results.every(Boolean) ? 0 : 1;
 } catch (error) {

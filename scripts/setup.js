@@ -2,7 +2,7 @@
 // Makes a fresh checkout ready to run, test and demonstrate. Runs before `npm ci`, so it may use
 // nothing but Node itself. Every step first asks whether its work is already done.
 //
-//   node scripts/setup.js [--only packages,kernels,npm,build]
+//   node scripts/setup.js [--only packages,kernels,npm,build,fuzz]   fuzz: only when named
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -39,7 +39,8 @@ const NODE_MAJOR_MIN = 20;
 /**
  * What the checkout needs from Debian. `program` or `file`: it also counts as present when found
  * there, because compilers and the like are often installed by other means.
- * `need: 'build'` stops the set-up when missing, `need: 'test'` only costs the guest tests.
+ * `need: 'build'` stops the set-up when missing, `need: 'test'` only costs the guest tests;
+ * `need: 'fuzz'` is installed for `npm run fuzz` and nothing else, being larger than all the rest.
  */
 const DEBIAN_PACKAGES = [
   { name: 'g++', need: 'build', program: 'g++' },
@@ -55,6 +56,10 @@ const DEBIAN_PACKAGES = [
   { name: 'ethtool', need: 'test', program: 'ethtool' },
   { name: 'tcpdump', need: 'test', program: 'tcpdump' },
   { name: 'passt', need: 'test', program: 'passt' },
+  { name: 'clang', need: 'fuzz', program: 'clang++' },
+  // The sanitizers' and libFuzzer's own libraries, which clang only recommends.
+  { name: 'libclang-rt-14-dev', need: 'fuzz' },
+  { name: 'patch', need: 'fuzz', program: 'patch' },
 ];
 
 /** Guest kernels, unpacked and never installed: the machine's own boot files stay untouched. */
@@ -149,10 +154,11 @@ function installedDebianPackages() {
   return new Set(rows.filter(([, status]) => status === 'installed').map(([name]) => name));
 }
 
-function missingDebianPackages() {
+function missingDebianPackages(needs) {
   const installed = installedDebianPackages();
   return DEBIAN_PACKAGES.filter(
-    ({ name, program, file }) =>
+    ({ name, need, program, file }) =>
+      needs.includes(need) &&
       !installed.has(name) &&
       !(program !== undefined && hasProgram(program)) &&
       !(file !== undefined && existsSync(file)),
@@ -160,18 +166,28 @@ function missingDebianPackages() {
 }
 
 function setUpPackages() {
-  const missing = missingDebianPackages();
+  return installPackages(['build', 'test'], ['build'], 'guest tests will be skipped');
+}
+
+function setUpFuzz() {
+  return installPackages(['build', 'fuzz'], ['build', 'fuzz'], '');
+}
+
+function installPackages(needs, blockingNeeds, without) {
+  const missing = missingDebianPackages(needs);
   if (missing.length === 0) return 'all present';
   const names = missing.map(({ name }) => name);
   const line = `apt-get install -y --no-install-recommends ${names.join(' ')}`;
-  const blocking = missing.filter(({ need }) => need === 'build').map(({ name }) => name);
+  const blocking = missing
+    .filter(({ need }) => blockingNeeds.includes(need))
+    .map(({ name }) => name);
   if (!hasProgram('apt-get') || !IS_ROOT) {
     const how = hasProgram('apt-get')
       ? `run as root: ${line}`
       : `install the equivalent of: ${line}`;
     if (blocking.length > 0)
       throw new SetupError(`cannot build without ${blocking.join(', ')}; ${how}`);
-    return `guest tests will be skipped; ${how}`;
+    return `${without}; ${how}`;
   }
   say(`packages: installing ${names.join(' ')}`);
   refreshPackageLists();
@@ -292,14 +308,20 @@ function setUpBuild() {
   return 'done';
 }
 
-const STEPS = { packages: setUpPackages, kernels: setUpKernels, npm: setUpNpm, build: setUpBuild };
+const STEPS = {
+  packages: setUpPackages,
+  kernels: setUpKernels,
+  npm: setUpNpm,
+  build: setUpBuild,
+  fuzz: setUpFuzz,
+};
 
 function say(text) {
   process.stdout.write(`setup: ${text}\n`);
 }
 
 function chosenSteps(args) {
-  if (args.length === 0) return Object.keys(STEPS);
+  if (args.length === 0) return Object.keys(STEPS).filter((name) => name !== 'fuzz');
   const names = args[0] === '--only' && args.length === 2 ? args[1].split(',') : [];
   if (names.length === 0 || names.some((name) => !(name in STEPS))) {
     throw new SetupError(`usage: setup.js [--only ${Object.keys(STEPS).join(',')}]`);

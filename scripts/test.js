@@ -62,6 +62,7 @@ const cppFiles = [
   'native/core',
   'native/binding',
   'native/test',
+  'native/fuzz',
   'bench/common',
   'bench/blk',
   'bench/vsock',

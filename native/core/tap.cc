@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -53,6 +54,20 @@ int tapSetQueue(int fd, bool attached) {
   ifreq request = {};
   request.ifr_flags = attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
   return ioctl(fd, TUNSETQUEUE, &request) == 0 ? 0 : -errno;
+}
+
+int tapAddress(int fd, uint8_t* address) {
+  ifreq request = {};
+  if (ioctl(fd, SIOCGIFHWADDR, &request) != 0) return -errno;
+  std::memcpy(address, request.ifr_hwaddr.sa_data, kTapAddressBytes);
+  return 0;
+}
+
+int tapSetAddress(int fd, const uint8_t* address) {
+  ifreq request = {};
+  request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+  std::memcpy(request.ifr_hwaddr.sa_data, address, kTapAddressBytes);
+  return ioctl(fd, SIOCSIFHWADDR, &request) == 0 ? 0 : -errno;
 }
 
 }  // namespace vhost

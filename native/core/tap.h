@@ -16,6 +16,10 @@ int tapAdopt(int fd, uint32_t headerBytes);
 int tapSetOffload(int fd, uint32_t offload);
 // A detached queue of a multi-queue tap gets no frames.
 int tapSetQueue(int fd, bool attached);
+// The interface's Ethernet address, of kTapAddressBytes.
+constexpr uint32_t kTapAddressBytes = 6;
+int tapAddress(int fd, uint8_t* address);
+int tapSetAddress(int fd, const uint8_t* address);
 
 }  // namespace vhost
 

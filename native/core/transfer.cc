@@ -58,8 +58,9 @@ uint64_t copySegments(const std::vector<iovec>& from, const std::vector<iovec>& 
   while (source < from.size() && target < to.size()) {
     const uint64_t here =
         std::min(from[source].iov_len - sourceOffset, to[target].iov_len - targetOffset);
-    std::memcpy(static_cast<uint8_t*>(to[target].iov_base) + targetOffset,
-                static_cast<const uint8_t*>(from[source].iov_base) + sourceOffset, here);
+    // The driver chose both places, and they may overlap.
+    std::memmove(static_cast<uint8_t*>(to[target].iov_base) + targetOffset,
+                 static_cast<const uint8_t*>(from[source].iov_base) + sourceOffset, here);
     copied += here;
     sourceOffset += here;
     targetOffset += here;

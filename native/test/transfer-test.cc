@@ -168,6 +168,13 @@ TEST("commands that name no chain, or more of it than there is, fail") {
   CHECK_EQ(result(&rig), -EBADF);
 }
 
+TEST("a driver may let both ends of a copy overlap") {
+  uint8_t bytes[96];
+  for (uint8_t i = 0; i < sizeof bytes; i++) bytes[i] = i;
+  CHECK_EQ(copySegments({{bytes, 64}}, {{bytes + 16, 64}}), 64u);
+  for (uint8_t i = 0; i < 64; i++) CHECK_EQ(bytes[16 + i], i);
+}
+
 TEST("a copy goes from one chain into another, as far as both reach") {
   Rig rig;
   const uint32_t from = offer(&rig, 0, false);

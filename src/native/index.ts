@@ -249,6 +249,9 @@ interface Addon {
   tapAdopt(fd: number, headerBytes: number): number;
   tapSetOffload(fd: number, offload: number): number;
   tapSetQueue(fd: number, attached: boolean): number;
+  /** The Ethernet address of the interface, six bytes. */
+  tapAddress(fd: number, to: Uint8Array): number;
+  tapSetAddress(fd: number, address: Uint8Array): number;
   Watcher: new (fd: number, ready: (events: number) => void) => Watcher;
   DataPlane: new (
     exchange: Uint8Array,

@@ -8,7 +8,7 @@
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
 #   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | net | net-control | net-ethtool |
-#                vsock | migrate | lifecycle | probe
+#                net-recovery | vsock | migrate | lifecycle | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
 #   vt_part_mib  length of the partition; vt_raw_mib: where the area beyond it starts
@@ -438,6 +438,17 @@ net_control_stage() {
   silent no-vlan eth0
 }
 
+# Pings for ever; the host ends it.
+net_recovery_stage() {
+  say "stage net-recovery"
+  check link ip link set eth0 up
+  check address ip addr add "$vt_guest_ip/24" dev eth0
+  while true; do
+    ping -q -c 1 -W 1 "$vt_host_ip" >/dev/null 2>&1 && say pong
+    usleep 100000
+  done
+}
+
 # Values of a setting, as ethtool prints them.
 setting() { ethtool "$1" eth0 | sed -n "s/^[[:space:]]*$2:[[:space:]]*\\([^[:space:]]*\\).*/\\1/p" | tr '\n' ' '; }
 
@@ -468,6 +479,7 @@ case $vt_role in
   net) net_stage; finish poweroff ;;
   switch) . /net-stages.sh; switch_stage; finish poweroff ;;
   passt) . /net-stages.sh; passt_stage; finish poweroff ;;
+  net-recovery) net_recovery_stage ;;
   net-control) net_control_stage; ethtool_stage; finish poweroff ;;
   net-ethtool) say "stage net-ethtool"; check link ip link set eth0 up; ethtool_stage; finish poweroff ;;
   probe) finish poweroff ;;

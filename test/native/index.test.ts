@@ -134,6 +134,8 @@ const FUNCTIONS: Signatures = {
   tapAdopt: ['fd', 'u32'],
   tapSetOffload: ['fd', 'u32'],
   tapSetQueue: ['fd', 'flag'],
+  tapAddress: ['fd', 'bytes'],
+  tapSetAddress: ['fd', 'bytes'],
   Watcher: ['fd', 'function'],
   DataPlane: ['bytes', 'flag', 'fd', 'u32', 'u32'],
 };

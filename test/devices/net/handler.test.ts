@@ -21,6 +21,25 @@ t.test('frames that are none are dropped (NT-001, NT-003, NT-004)', async (t) =>
   await end();
 });
 
+t.test('frames in pieces, headers torn (NT-002, NT-005)', { skip: noTap }, async (t) => {
+  const wire = new Wire(t);
+  const card = await startCard(t, { tap: wire.tap });
+  const { driver, end } = await card.connect({ queueSize: 256 });
+  const rows = [
+    { bytes: 60, pieceBytes: 3 },
+    { bytes: 1514, pieceBytes: 5, indirect: true },
+    { bytes: 244, pieceBytes: 1 },
+    { bytes: 1000, pieceBytes: 1, indirect: true },
+  ];
+  for (const [seed, { bytes, ...shape }] of rows.entries()) {
+    const sent = frame(bytes, seed);
+    t.equal(await driver.transmit(sent, shape), 0);
+    const got = (await wire.receive())?.frame ?? new Uint8Array(0);
+    t.equal(Buffer.compare(got, sent), 0, `${bytes} bytes by ${shape.pieceBytes}`);
+  }
+  await end();
+});
+
 t.test('headers that lie go nowhere (NT-006, NT-007, NT-008, NT-009)', async (t) => {
   const card = await startCard(t, { null: true });
   const rows: readonly (readonly [what: string, header: number[], fine: boolean])[] = [
@@ -84,3 +103,33 @@ t.test('four queue pairs (NT-032)', { skip: noTap }, async (t) => {
   );
   await end();
 });
+
+t.test(
+  'a flood on one pair leaves the other its share (NT-016, NT-033)',
+  { skip: noTap },
+  async (t) => {
+    const [loud, quiet] = [new Wire(t), new Wire(t)];
+    const [flooded, calm] = [
+      await startCard(t, { tap: loud.tap }),
+      await startCard(t, { tap: quiet.tap }),
+    ];
+    const first = await flooded.connect({ queueSize: 256 });
+    const second = await calm.connect();
+    // Nobody takes what the host floods: bounded by the tap's queue, and no worker spins.
+    for (let i = 0; i < 3000; i++) {
+      loud.send(frame(1514, i, GUEST_MAC, HOST_MAC));
+    }
+    first.driver.post(200, 2048);
+    second.driver.post(16, 2048);
+    for (let i = 0; i < 10; i++) {
+      quiet.send(frame(100 + i, i, GUEST_MAC, HOST_MAC));
+      t.equal((await second.driver.receive()).frame.byteLength, 100 + i);
+    }
+    for (let i = 0; i < 200; i++) {
+      await first.driver.receive();
+    }
+    t.equal(flooded.device.counts(0).packets, 200, 'no more than there was room for');
+    await first.end();
+    await second.end();
+  },
+);

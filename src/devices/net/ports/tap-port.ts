@@ -1,8 +1,9 @@
 // A tap, or one queue of a multi-queue tap: an interface of the host's. Headers go through as they
 // are, so offloads are the host kernel's work.
 
+import { existsSync } from 'node:fs';
 import { native } from '../../../native/index.js';
-import { HEADER_BYTES, HEADER_WORDS } from '../format.js';
+import { HEADER_BYTES, HEADER_WORDS, MAC_BYTES } from '../format.js';
 import { FrameReader } from './frame-reader.js';
 import type { Port, PortContext } from './port.js';
 import { RetryTimer } from './retry-timer.js';
@@ -27,6 +28,9 @@ const TAG_RECEIVE = 1;
 const TOKEN_TAP = 0;
 const TOKEN_TIMER = 1;
 
+/** Every network interface of the host, by its name. */
+const INTERFACES = '/sys/class/net';
+
 /** What a descriptor says whose interface is gone. */
 const EBADFD = 77;
 
@@ -37,6 +41,8 @@ export class TapPort implements Port {
   readonly #retry: RetryTimer;
   readonly #slots: Uint32Array;
   readonly #slotsOffset: number;
+  /** Of the interface, as we found it. */
+  readonly #address = new Uint8Array(MAC_BYTES);
   #fd: number;
   #slot = 0;
   #attached = false;
@@ -48,6 +54,7 @@ export class TapPort implements Port {
     this.#fd = native.fdDuplicate(tap.fd);
     this.#slotsOffset = options.arena.allocate(HEADER_SLOTS * HEADER_SLOT_BYTES);
     this.#slots = options.arena.words(this.#slotsOffset, (HEADER_SLOTS * HEADER_SLOT_BYTES) / 4);
+    native.tapAddress(this.#fd, this.#address);
     this.#retry = new RetryTimer(options.context, options.firstNumber + TOKEN_TIMER);
     this.#reader = new FrameReader({
       context: options.context,
@@ -168,9 +175,15 @@ export class TapPort implements Port {
 
   #reopen(): void {
     const { name, multiQueue } = this.#tap;
+    const found = existsSync(`${INTERFACES}/${name}`);
     const fd = native.tapOpen(name as string, multiQueue, HEADER_BYTES);
     if (fd < 0) {
       return;
+    }
+    if (!found) {
+      // With another address the guest would go on sending to the former until its neighbour table
+      // gives up: 40 s of silence with Linux.
+      native.tapSetAddress(fd, this.#address);
     }
     this.#retry.stop();
     native.fdClose(this.#fd);

@@ -1,5 +1,6 @@
 // Real taps of the host, through the whole daemon.
 
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { startCard } from '../../../support/card.js';
 import { frame, GUEST_MAC, HOST_MAC, tcpFrame } from '../../../support/frames.js';
@@ -74,6 +75,8 @@ t.test('a tap that is deleted is made again (NT-030)', { skip: noTap }, async (t
   const name = tapName();
   const card = await startCard(t, { tap: name });
   quiet(name);
+  const address = () => readFileSync(`/sys/class/net/${name}/address`, 'utf8');
+  const before = address();
   const { driver, end } = await card.connect();
   driver.post(16, 2048);
   await driver.transmit(frame(60));
@@ -92,5 +95,6 @@ t.test('a tap that is deleted is made again (NT-030)', { skip: noTap }, async (t
   await driver.transmit(frame(60));
   await new Promise((resolve) => setTimeout(resolve, 50));
   t.equal(card.device.counts(1).drops.port, drops.port + 1, 'frames go through again');
+  t.equal(address(), before, 'to the address it had');
   await end();
 });
