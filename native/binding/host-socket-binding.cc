@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "../core/host-socket.h"
 #include "../core/unix-socket.h"
@@ -66,6 +67,18 @@ Napi::Value connectToVsock(const Napi::CallbackInfo& info) {
                 hostConnectVsock(arguments.u32(0), arguments.u32(1), socketType(arguments, 2)));
 }
 
+// (type, out: Int32Array(2))
+Napi::Value pairOf(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const int type = socketType(arguments, 0);
+  const Bytes out = arguments.bytes(1);
+  int32_t ends[2];
+  if (out.length < sizeof ends) throw Napi::TypeError::New(info.Env(), "needs room for two");
+  const int result = hostPair(type, ends);
+  if (result == 0) std::memcpy(out.data, ends, sizeof ends);
+  return number(info, result);
+}
+
 Napi::Value connected(const Napi::CallbackInfo& info) {
   return number(info, hostConnected(Arguments(info).fd(0)));
 }
@@ -111,6 +124,7 @@ void initHostSocket(Napi::Env env, Napi::Object exports) {
   exports.Set("hostConnectTcp", Napi::Function::New(env, connectToTcp));
   exports.Set("hostListenVsock", Napi::Function::New(env, listenAtVsock));
   exports.Set("hostConnectVsock", Napi::Function::New(env, connectToVsock));
+  exports.Set("hostPair", Napi::Function::New(env, pairOf));
   exports.Set("hostConnected", Napi::Function::New(env, connected));
   exports.Set("hostAccept", Napi::Function::New(env, acceptFrom));
   exports.Set("hostSend", Napi::Function::New(env, sendTo));

@@ -127,6 +127,10 @@ int hostConnectVsock(uint32_t cid, uint32_t port, int type) {
   return connectTo(address, type);
 }
 
+int hostPair(int type, int ends[2]) {
+  return socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0 ? 0 : -errno;
+}
+
 int hostConnected(int fd) {
   int error = 0;
   socklen_t bytes = sizeof error;

@@ -25,6 +25,9 @@ int hostListenVsock(uint32_t port, int type, int backlog);
 // has become writable.
 int hostConnected(int fd);
 
+// Both ends of a pair, connected to each other.
+int hostPair(int type, int ends[2]);
+
 int64_t hostSend(int fd, const void* from, size_t bytes);
 // Of a message that does not fit, its whole length. Descriptors that come along are closed. For
 // UNIX sockets only: TCP takes MSG_TRUNC for "throw it away".

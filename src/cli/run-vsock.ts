@@ -4,13 +4,17 @@
 import { VsockDevice } from '../devices/vsock/device.js';
 import { EndError } from '../devices/vsock/end-error.js';
 import { type VsockOptions, vsockOptionsSchema } from '../devices/vsock/options.js';
+import { SiblingDoors } from '../devices/vsock/sibling-doors.js';
+import type { SiblingOptions } from '../devices/vsock/sibling-end.js';
 import { UserError } from './exit-codes.js';
 import { flagIssues, given } from './option-issues.js';
-import { loggerOf, type ServeFlags, serve } from './serve.js';
-import { parseForward, parseListen, parsePorts } from './vsock-ends.js';
+import { loggerOf, type Served, type ServeFlags, serve } from './serve.js';
+import { parseForward, parseGuest, parseListen, parsePorts } from './vsock-ends.js';
 
 export interface VsockFlags extends ServeFlags {
-  readonly 'guest-cid': number;
+  /** Either this and a socket, or guests. */
+  readonly 'guest-cid'?: number | undefined;
+  readonly guest?: readonly string[] | undefined;
   readonly 'uds-path'?: string | undefined;
   readonly forward?: readonly string[] | undefined;
   readonly listen?: readonly string[] | undefined;
@@ -30,21 +34,51 @@ const FLAG_NAMES = {
 
 export async function runVsock(flags: VsockFlags): Promise<void> {
   const log = loggerOf('vsock', flags);
-  const device = openDevice(parseOptions(flags));
+  const guests = guestsOf(flags);
+  const doors = new SiblingDoors(guests.map(({ cid, groups }) => ({ guestCid: cid, groups })));
+  const devices: VsockDevice[] = [];
   try {
-    // One guest, one pair of queues: one worker.
-    const served = [{ device, socket: flags.socket, fd: flags.fd, workers: 1 }];
+    const served: Served[] = [];
+    for (const guest of guests) {
+      const device = openDevice(parseOptions(flags, guest), doors.of(guest.cid));
+      devices.push(device);
+      // One guest, one pair of queues: one worker.
+      served.push({ device, socket: guest.socket, fd: flags.fd, workers: 1 });
+    }
     await serve(flags, { served, log });
   } finally {
-    device.close();
+    for (const device of devices) device.close();
+    doors.close();
   }
 }
 
-function parseOptions(flags: VsockFlags): VsockOptions {
+interface Guest {
+  readonly socket: string | undefined;
+  readonly cid: number;
+  readonly groups: readonly string[];
+  readonly udsPath: string | undefined;
+}
+
+function guestsOf(flags: VsockFlags): readonly Guest[] {
+  if (flags.guest === undefined) {
+    const { socket, 'guest-cid': cid, 'uds-path': udsPath } = flags;
+    return [{ socket, cid: cid as number, groups: [], udsPath }];
+  }
+  const guests = flags.guest.map(parseGuest);
+  if (new Set(guests.map(({ cid }) => cid)).size < guests.length) {
+    throw new UserError('usage', '--guest: a CID is given twice');
+  }
+  if (new Set(guests.map(({ socket }) => socket)).size < guests.length) {
+    throw new UserError('usage', '--guest: a socket is given twice');
+  }
+  return guests;
+}
+
+function parseOptions(flags: VsockFlags, guest: Guest): VsockOptions {
   const parentPorts = flags['forward-listen'];
   const options = given({
-    guestCid: flags['guest-cid'],
-    udsPath: flags['uds-path'],
+    guestCid: guest.cid,
+    udsPath: guest.udsPath,
     forwards: flags.forward?.map(parseForward),
     listens: flags.listen?.map(parseListen),
     parentCid: flags['forward-cid'],
@@ -58,9 +92,9 @@ function parseOptions(flags: VsockFlags): VsockOptions {
   return parsed.data;
 }
 
-function openDevice(options: VsockOptions): VsockDevice {
+function openDevice(options: VsockOptions, siblings: SiblingOptions | undefined): VsockDevice {
   try {
-    return new VsockDevice(options);
+    return new VsockDevice(options, siblings);
   } catch (error) {
     if (error instanceof EndError) {
       const reason = error.code === 'EACCES' || error.code === 'EPERM' ? 'permission' : 'socket';

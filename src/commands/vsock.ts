@@ -17,6 +17,9 @@ import { qemuArgsText } from '../cli/qemu-args.js';
 /** Ways between guest and host; without any there is nothing to serve. */
 const ENDS = ['uds-path', 'forward', 'listen', 'forward-cid', 'forward-listen'] as const;
 
+/** Whose they would be of several guests is not said. */
+const OF_ONE_GUEST = ['socket', 'fd', 'guest-cid', 'uds-path', 'listen', 'forward-listen'] as const;
+
 export default class Vsock extends BaseCommand {
   static override summary = 'Serve sockets between a guest and programs of the host.';
 
@@ -31,6 +34,12 @@ export default class Vsock extends BaseCommand {
     'guest-cid': Flags.integer({
       description: "the guest's address, 3 or more",
       helpValue: 'N',
+    }),
+    guest: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      description: 'a guest of several: its socket, its CID, groups of guests that it may talk to',
+      helpValue: 'SOCKET,cid=N,group=G',
     }),
     'uds-path': Flags.string({
       description: "host programs connect here; the guest's port N goes to PATH_N",
@@ -72,21 +81,28 @@ export default class Vsock extends BaseCommand {
       return;
     }
     const { flags } = await this.parse(Vsock);
-    checkSocketFlags(flags);
+    if (flags.guest === undefined) {
+      checkSocketFlags(flags);
+    } else {
+      const stray = OF_ONE_GUEST.find((name) => flags[name] !== undefined);
+      if (stray !== undefined) {
+        throw new UserError('usage', `--${stray} is for one guest, not with --guest`);
+      }
+    }
     if (flags['print-qemu-args']) {
       const socket = socketForQemu(flags);
       const device = 'vhost-user-vsock-pci';
       process.stdout.write(qemuArgsText({ socket, client: flags.client, device, properties: {} }));
       return;
     }
-    if (flags['guest-cid'] === undefined) {
+    if (flags.guest === undefined && flags['guest-cid'] === undefined) {
       throw new UserError('usage', 'give --guest-cid N');
     }
-    if (ENDS.every((name) => flags[name] === undefined)) {
+    if (flags.guest === undefined && ENDS.every((name) => flags[name] === undefined)) {
       const known = ENDS.map((name) => `--${name}`).join(', ');
       throw new UserError('usage', `give the guest somebody to talk to: ${known}`);
     }
     const { runVsock } = await import('../cli/run-vsock.js');
-    await runVsock({ ...flags, 'guest-cid': flags['guest-cid'] });
+    await runVsock(flags);
   }
 }

@@ -213,6 +213,8 @@ interface Addon {
   hostConnectVsock(cid: number, port: number, type: number): number;
   /** AF_VSOCK, from any CID. */
   hostListenVsock(port: number, type: number, backlog: number): number;
+  /** `out` gets both ends of a pair, connected to each other. */
+  hostPair(type: number, out: Int32Array): number;
   /** 0, -EINPROGRESS or another -errno. */
   hostConnected(fd: number): number;
   hostAccept(fd: number): number;

@@ -52,6 +52,8 @@ const SEND_PAYLOAD_BYTES = 65_536;
 /** The guest's end of a connection, with its credit. */
 export interface GuestSocket {
   readonly type: number;
+  /** The host's, or that of another guest. */
+  readonly peerCid: number;
   readonly guestPort: number;
   readonly hostPort: number;
   sent: number;
@@ -160,9 +162,15 @@ export class VsockDriver {
   // Whole connections.
 
   /** A socket of the guest's that takes part in nothing yet. */
-  socket(guestPort: number, hostPort: number, type = VSOCK_STREAM): GuestSocket {
+  socket(
+    guestPort: number,
+    hostPort: number,
+    type = VSOCK_STREAM,
+    peerCid = HOST_CID,
+  ): GuestSocket {
     const made = {
       type,
+      peerCid,
       guestPort,
       hostPort,
       sent: 0,
@@ -171,13 +179,18 @@ export class VsockDriver {
       received: 0,
       announced: 0,
     };
-    this.#sockets.set(`${guestPort}/${hostPort}`, made);
+    this.#sockets.set(`${guestPort}/${peerCid}:${hostPort}`, made);
     return made;
   }
 
   /** Connects to a port of the host's; throws when it is refused. */
-  async connect(guestPort: number, hostPort: number, type = VSOCK_STREAM): Promise<GuestSocket> {
-    const socket = this.socket(guestPort, hostPort, type);
+  async connect(
+    guestPort: number,
+    hostPort: number,
+    type = VSOCK_STREAM,
+    peerCid = HOST_CID,
+  ): Promise<GuestSocket> {
+    const socket = this.socket(guestPort, hostPort, type, peerCid);
     await this.say(socket, VSOCK_REQUEST);
     const answer = await this.packet();
     if (answer.op !== VSOCK_RESPONSE || answer.dstPort !== guestPort) {
@@ -189,7 +202,8 @@ export class VsockDriver {
   /** Takes the next REQUEST. */
   async accept(): Promise<GuestSocket> {
     const request = await this.packetOf(VSOCK_REQUEST);
-    const socket = this.socket(request.dstPort, request.srcPort, request.type);
+    const { dstPort, srcPort, type, srcCid } = request;
+    const socket = this.socket(dstPort, srcPort, type, Number(srcCid));
     socket.peerBufAlloc = request.bufAlloc;
     await this.say(socket, VSOCK_RESPONSE);
     return socket;
@@ -201,6 +215,7 @@ export class VsockDriver {
     socket.sent = (socket.sent + (payload?.byteLength ?? 0)) >>> 0;
     await this.post(
       {
+        dstCid: BigInt(socket.peerCid),
         srcPort: socket.guestPort,
         dstPort: socket.hostPort,
         type: socket.type,
@@ -282,7 +297,7 @@ export class VsockDriver {
   }
 
   #note(packet: VsockPacket): void {
-    const socket = this.#sockets.get(`${packet.dstPort}/${packet.srcPort}`);
+    const socket = this.#sockets.get(`${packet.dstPort}/${packet.srcCid}:${packet.srcPort}`);
     if (socket !== undefined && packet.op !== VSOCK_RST) {
       socket.peerBufAlloc = packet.bufAlloc;
       socket.peerFwdCnt = packet.fwdCnt;

@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import t from 'tap';
+import { freePort } from '../support/free-port.js';
 import { run, startListening, temporaryDirectory } from './command.js';
 
 t.test('sockets are there while it runs, and gone after SIGTERM', async (t) => {
@@ -25,4 +26,59 @@ t.test('sockets are there while it runs, and gone after SIGTERM', async (t) => {
   daemon.child.kill('SIGTERM');
   t.equal((await daemon.outcome).code, 0);
   t.notOk(existsSync(path) || existsSync(`${path}_seqpacket`) || existsSync(`${directory}/s`));
+});
+
+t.test('words that make no sense', async (t) => {
+  const socket = `${temporaryDirectory()}/s`;
+  const one = ['--socket', socket, '--guest-cid', '42'];
+  const rows: readonly (readonly [words: readonly string[], said: RegExp])[] = [
+    [one, /give the guest somebody to talk to: --uds-path, --forward/],
+    [['--socket', socket, '--forward', '1=exec:cat'], /give --guest-cid/],
+    [
+      [...one, '--forward', '1=exec:a', '--forward', '1=exec:b'],
+      /--forward: a port is given twice/,
+    ],
+    [[...one, '--forward', 'x'], /--forward "x": give PORT=unix:PATH/],
+    [[...one, '--forward-cid', '1', '--uds-path', '/x'], /--forward-cid: and --uds-path/],
+    [[...one, '--forward-listen', '1,2'], /--forward-listen "1,2": give PORT/],
+    [['--guest', `${socket},cid=3`, '--listen', 'unix:/x=1'], /--listen is for one guest/],
+    [['--guest', `${socket},cid=3`, '--guest', 'b,cid=3'], /a CID is given twice/],
+    [['--guest', `${socket},cid=3`, '--guest', `${socket},cid=4`], /a socket is given twice/],
+    [['--guest', `${socket},cid=2`], /--guest-cid: Too small/],
+  ];
+  for (const [words, said] of rows) {
+    const { code, stderr } = await run(['vsock', ...words]);
+    t.match(stderr, said);
+    t.equal(code, 2, words.slice(-2).join(' '));
+  }
+});
+
+t.test('a port in use', async (t) => {
+  const directory = temporaryDirectory();
+  const listen = ['--listen', `tcp:127.0.0.1:${await freePort()}=22`];
+  const words = (name: string) => [
+    ...['vsock', '--socket', `${directory}/${name}`, '--guest-cid', '42'],
+    ...listen,
+  ];
+  const daemon = await startListening(words('a'));
+  const { code, stderr } = await run(words('b'));
+  t.equal(code, 73);
+  t.match(stderr, /TCP port \d+ of 127\.0\.0\.1 is in use by another process; choose another/);
+  daemon.child.kill('SIGTERM');
+  t.equal((await daemon.outcome).code, 0);
+});
+
+t.test('a name that nobody answers for does not hold up the end', async (t) => {
+  const socket = `${temporaryDirectory()}/s`;
+  const forward = ['--forward', '80=tcp:nobody.invalid:80'];
+  const daemon = await startListening([
+    'vsock',
+    '--socket',
+    socket,
+    '--guest-cid',
+    '42',
+    ...forward,
+  ]);
+  daemon.child.kill('SIGTERM');
+  t.equal((await daemon.outcome).code, 0);
 });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseForward, parseListen, parsePorts } from '../../src/cli/vsock-ends.js';
+import { parseForward, parseGuest, parseListen, parsePorts } from '../../src/cli/vsock-ends.js';
 
 t.test('--forward', async (t) => {
   t.same(parseForward('80=unix:/run/a=b:c'), {
@@ -52,5 +52,27 @@ t.test('--forward-listen', async (t) => {
   t.same(parsePorts('1'), [1]);
   for (const text of ['', '+', '1+', '1,2', '-1']) {
     t.throws(() => parsePorts(text), /^Error: --forward-listen|^--forward-listen|give PORT/);
+  }
+});
+
+t.test('--guest', async (t) => {
+  t.same(parseGuest('/run/a,b.sock,cid=3,group=x+y,uds-path=/run/u,v'), {
+    socket: '/run/a,b.sock',
+    cid: 3,
+    groups: ['x', 'y'],
+    udsPath: '/run/u,v',
+  });
+  t.same(parseGuest('s,cid=3'), { socket: 's', cid: 3, groups: [], udsPath: undefined });
+  for (const text of [
+    '',
+    's',
+    ',cid=3',
+    's,cid=x',
+    's,cid=',
+    's,cid=3,cid=4',
+    's,cid=3,group=a++b',
+    's,cid=3,uds-path=',
+  ]) {
+    t.throws(() => parseGuest(text), { message: /^--guest ".*": give SOCKET,cid=N/ }, text);
   }
 });

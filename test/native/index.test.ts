@@ -119,6 +119,7 @@ const FUNCTIONS: Signatures = {
   hostConnectTcp: ['text', 'u32'],
   hostListenVsock: ['u32', 'u32', 'u32'],
   hostConnectVsock: ['u32', 'u32', 'u32'],
+  hostPair: ['u32', 'bytes'],
   hostConnected: ['fd'],
   hostAccept: ['fd'],
   hostSend: ['fd', 'bytes', 'u32', 'u32'],

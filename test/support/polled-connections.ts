@@ -7,6 +7,7 @@ export interface Opened {
   readonly link: HostLink;
   readonly type: number;
   readonly guestPort: number;
+  readonly established: (hostPort: number) => void;
 }
 
 export class PolledConnections implements HostConnections {
@@ -15,8 +16,13 @@ export class PolledConnections implements HostConnections {
   readonly #timers: { readonly limitMs: number; readonly expire: () => void }[] = [];
   #nextToken = 0;
 
-  open(link: HostLink, type: number, guestPort: number): void {
-    this.opened.push({ link, type, guestPort });
+  open(
+    link: HostLink,
+    type: number,
+    guestPort: number,
+    established: (hostPort: number) => void,
+  ): void {
+    this.opened.push({ link, type, guestPort, established });
   }
 
   watch(fd: number, event: (hungUp: boolean) => void, writable = false): number {
@@ -55,5 +61,10 @@ export class PolledConnections implements HostConnections {
   }
 }
 
-export const STREAM_REQUEST: GuestRequest = { type: 1, guestPort: 5000, hostPort: 80 };
+export const STREAM_REQUEST: GuestRequest = {
+  type: 1,
+  peerCid: 2,
+  guestPort: 5000,
+  hostPort: 80,
+};
 export const MESSAGE_REQUEST: GuestRequest = { ...STREAM_REQUEST, type: 2 };

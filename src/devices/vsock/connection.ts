@@ -51,6 +51,7 @@ export interface ConnectionEvents {
 
 export interface ConnectionOptions {
   readonly type: number;
+  readonly peerCid: number;
   readonly guestPort: number;
   readonly hostPort: number;
   readonly bufAlloc: number;
@@ -62,6 +63,7 @@ export interface ConnectionOptions {
 
 export class Connection {
   readonly type: number;
+  readonly peerCid: number;
   readonly guestPort: number;
   readonly hostPort: number;
   readonly credit: Credit;
@@ -81,6 +83,7 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.type = options.type;
+    this.peerCid = options.peerCid;
     this.guestPort = options.guestPort;
     this.hostPort = options.hostPort;
     this.credit = new Credit(options.bufAlloc);

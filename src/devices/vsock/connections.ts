@@ -28,7 +28,6 @@ const TOKENS = 2 ** 24;
 type Event = (hungUp: boolean) => void;
 
 export interface ConnectionsOptions extends HostEndsOptions {
-  readonly guestCid: number;
   /** What each connection may make us hold. */
   readonly bufferBytes: number;
 }
@@ -81,6 +80,11 @@ export class Connections implements ConnectionEvents, HostConnections {
     return (type === TYPE_STREAM && this.#stream) || (type === TYPE_SEQPACKET && this.#seqpacket);
   }
 
+  /** The guest may talk to this CID. */
+  reaches(cid: number): boolean {
+    return cid === HOST_CID || this.#ends.hasSibling(cid);
+  }
+
   event(token: number, hungUp: boolean): void {
     this.#events.get(token)?.(hungUp);
   }
@@ -93,7 +97,7 @@ export class Connections implements ConnectionEvents, HostConnections {
     }
     const cancel = this.#ends.connect(request, (link) => {
       this.#asked.delete(request);
-      const made = link === undefined ? undefined : this.#answered(request, link);
+      const made = link === undefined ? undefined : this.#made(request, link, true);
       if (made === undefined) {
         this.#refuse(request);
       } else {
@@ -106,13 +110,13 @@ export class Connections implements ConnectionEvents, HostConnections {
   }
 
   /** The guest has asked for it, and is not answered yet. */
-  asked(guestPort: number, hostPort: number): boolean {
-    return this.#asked.find(guestPort, hostPort) !== undefined;
+  asked(peerCid: number, guestPort: number, hostPort: number): boolean {
+    return this.#asked.find(peerCid, guestPort, hostPort) !== undefined;
   }
 
   /** A packet of no connection: if it belongs to a request, that has failed. */
-  withdraw(guestPort: number, hostPort: number): void {
-    const asked = this.#asked.find(guestPort, hostPort);
+  withdraw(peerCid: number, guestPort: number, hostPort: number): void {
+    const asked = this.#asked.find(peerCid, guestPort, hostPort);
     if (asked !== undefined) {
       this.#asked.delete(asked);
       asked.cancel();
@@ -136,8 +140,9 @@ export class Connections implements ConnectionEvents, HostConnections {
       discard(link);
       return;
     }
-    const hostPort = this.table.freePort(guestPort);
-    const connection = this.#create(link, { type, guestPort, hostPort }, false);
+    const { cid: peerCid = HOST_CID, port: hostPort = this.table.freePort(guestPort) } =
+      link.peer ?? {};
+    const connection = this.#made({ type, peerCid, guestPort, hostPort }, link, false);
     if (connection === undefined) {
       return;
     }
@@ -209,7 +214,7 @@ export class Connections implements ConnectionEvents, HostConnections {
     }
     if (
       state === 'gone' &&
-      this.table.find(connection.guestPort, connection.hostPort) === connection
+      this.table.find(connection.peerCid, connection.guestPort, connection.hostPort) === connection
     ) {
       this.table.delete(connection);
     }
@@ -242,21 +247,23 @@ export class Connections implements ConnectionEvents, HostConnections {
     return this.table.size + this.#asked.size >= CONNECTIONS_MAX;
   }
 
-  #refuse({ type, guestPort, hostPort }: GuestRequest): void {
-    this.refusals.push(this.#guestCid, 0, HOST_CID, 0, guestPort, hostPort, type);
+  #refuse({ type, peerCid, guestPort, hostPort }: GuestRequest): void {
+    this.refusals.push(this.#guestCid, 0, peerCid, 0, guestPort, hostPort, type);
   }
 
-  /** A connection of the guest's, unless its ports have been taken meanwhile. */
-  #answered(request: GuestRequest, link: HostLink): Connection | undefined {
-    if (this.table.find(request.guestPort, request.hostPort) !== undefined) {
+  /** A connection, unless its ports have been taken meanwhile. */
+  #made(request: GuestRequest, link: HostLink, fromGuest: boolean): Connection | undefined {
+    const { peerCid, guestPort, hostPort } = request;
+    const live = this.table.find(peerCid, guestPort, hostPort);
+    if (live !== undefined || this.asked(peerCid, guestPort, hostPort)) {
       discard(link);
       return undefined;
     }
-    return this.#create(link, request, true);
+    return this.#create(link, request, fromGuest);
   }
 
   #create(link: HostLink, request: GuestRequest, fromGuest: boolean): Connection | undefined {
-    const { type, guestPort, hostPort } = request;
+    const { type } = request;
     const { fd } = link;
     const messages = type === TYPE_SEQPACKET;
     if (messages) {
@@ -266,9 +273,7 @@ export class Connections implements ConnectionEvents, HostConnections {
     const token = this.#token((hungUp) => this.#hostEvent(connection, hungUp));
     const socket = new HostSocket(this.#context, this.#pool, link, token, messages);
     const connection: Connection = new Connection({
-      type,
-      guestPort,
-      hostPort,
+      ...request,
       bufAlloc: this.#bufferBytes,
       socket,
       events: this,

@@ -25,6 +25,7 @@ import { HostListeners } from './host-listeners.js';
 import { NameResolver } from './name-resolver.js';
 import type { VsockOptions } from './options.js';
 import { BUFFERS_MAX } from './receive-buffers.js';
+import type { SiblingOptions } from './sibling-end.js';
 import { decodeState, encodeState, STATE_BYTES } from './state.js';
 import { isAddress } from './tcp-target.js';
 
@@ -37,13 +38,15 @@ export class VsockDevice implements VirtioDevice {
   readonly name = 'vsock';
   readonly virtioId = 19;
   readonly #options: VsockOptions;
+  readonly #siblings: SiblingOptions | undefined;
   readonly #listeners: HostListeners;
   readonly #resolver: NameResolver;
   #host: DeviceHost | undefined;
 
   /** Throws EndError. */
-  constructor(options: VsockOptions) {
+  constructor(options: VsockOptions, siblings?: SiblingOptions) {
     this.#options = options;
+    this.#siblings = siblings;
     this.#listeners = new HostListeners(options);
     const names = options.forwards.flatMap(({ to }) =>
       to.kind === 'tcp' && !isAddress(to.host) ? [to.host] : [],
@@ -87,6 +90,7 @@ export class VsockDevice implements VirtioDevice {
       forwards,
       listeners: this.#listeners.ends,
       parentCid,
+      siblings: this.#siblings,
     };
     return { moduleUrl: new URL('./handler.js', import.meta.url).href, options };
   }

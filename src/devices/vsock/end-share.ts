@@ -75,12 +75,12 @@ export class EndShare implements HostConnections {
     this.#connections.after(limitMs, expire);
   }
 
-  #counted({ fd, ended }: HostLink): HostLink {
+  #counted(link: HostLink): HostLink {
     return {
-      fd,
+      ...link,
       ended: (aborted) => {
         this.#count--;
-        ended?.(aborted);
+        link.ended?.(aborted);
       },
     };
   }

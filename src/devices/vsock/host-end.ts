@@ -4,6 +4,8 @@
 /** The host's side of one connection. */
 export interface HostLink {
   readonly fd: number;
+  /** Who it is, where that is not the host: another guest. */
+  readonly peer?: { readonly cid: number; readonly port: number } | undefined;
   /** The socket was closed; aborted: before both sides had said their last. */
   readonly ended?: (aborted: boolean) => void;
 }
@@ -28,6 +30,8 @@ export interface HostConnections {
 /** What the guest asks for. */
 export interface GuestRequest {
   readonly type: number;
+  /** The host's, or another guest's; `hostPort` is a port of it. */
+  readonly peerCid: number;
   readonly guestPort: number;
   readonly hostPort: number;
 }

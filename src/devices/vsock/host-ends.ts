@@ -13,6 +13,7 @@ import type {
 import { ListenEnd, type ListenEndOptions } from './listen-end.js';
 import type { ForwardTarget } from './options.js';
 import { ParentTarget } from './parent-target.js';
+import { SiblingEnd, type SiblingOptions, SiblingTarget } from './sibling-end.js';
 import { TcpTarget } from './tcp-target.js';
 import { UdsEnd, type UdsEndOptions } from './uds-end.js';
 import { UnixTarget } from './unix-target.js';
@@ -21,11 +22,13 @@ import { UnixTarget } from './unix-target.js';
 const END_CONNECTIONS_MAX = 16_384;
 
 export interface HostEndsOptions {
+  readonly guestCid: number;
   readonly uds?: UdsEndOptions | undefined;
   readonly forwards?: readonly { readonly port: number; readonly to: ForwardTarget }[];
   readonly listeners?: readonly ListenEndOptions[];
   /** Where ports without an end of their own lead to. */
   readonly parentCid?: number | undefined;
+  readonly siblings?: SiblingOptions | undefined;
 }
 
 type Route = (request: GuestRequest, answer: Answer) => Cancel | undefined;
@@ -35,11 +38,12 @@ export class HostEnds {
   readonly #ends: HostEnd[] = [];
   readonly #named: TcpTarget[] = [];
   readonly #ports = new Map<number, Route>();
+  readonly #siblings = new Map<number, Route>();
   #others: Route = (_, answer) => void answer(undefined);
 
   constructor(options: HostEndsOptions, connections: HostConnections) {
     this.#connections = connections;
-    const { uds, forwards = [], listeners = [], parentCid } = options;
+    const { uds, forwards = [], listeners = [], parentCid, siblings } = options;
     for (const { port, to } of forwards) {
       this.#ports.set(
         port,
@@ -49,6 +53,15 @@ export class HostEnds {
     for (const listener of listeners) {
       this.#ends.push(new ListenEnd(listener, this.#share()));
     }
+    for (const sibling of siblings?.others ?? []) {
+      const route = this.#route(
+        (share) => new SiblingTarget(options.guestCid, sibling.door, share),
+      );
+      this.#siblings.set(sibling.cid, route);
+    }
+    if (siblings !== undefined) {
+      this.#ends.push(new SiblingEnd(siblings.door, this.#share()));
+    }
     if (uds !== undefined) {
       this.#others = this.#route((share) => new UdsEnd(uds, share));
     } else if (parentCid !== undefined) {
@@ -57,7 +70,12 @@ export class HostEnds {
   }
 
   connect(request: GuestRequest, answer: Answer): Cancel | undefined {
-    return (this.#ports.get(request.hostPort) ?? this.#others)(request, answer);
+    const toHost = this.#ports.get(request.hostPort) ?? this.#others;
+    return (this.#siblings.get(request.peerCid) ?? toHost)(request, answer);
+  }
+
+  hasSibling(cid: number): boolean {
+    return this.#siblings.has(cid);
   }
 
   /** Where a name leads to now. */

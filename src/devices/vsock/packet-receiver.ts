@@ -5,7 +5,6 @@ import type { Connection } from './connection.js';
 import type { Connections } from './connections.js';
 import {
   HEADER_BYTES,
-  HOST_CID,
   OP_CREDIT_REQUEST,
   OP_CREDIT_UPDATE,
   OP_REQUEST,
@@ -50,28 +49,29 @@ export class PacketReceiver {
     }
     const guestPort = batch.headerWord(i, WORD_SRC_PORT);
     const hostPort = batch.headerWord(i, WORD_DST_PORT);
-    const connection = this.#connections.table.find(guestPort, hostPort);
+    const peerCid = batch.headerWord(i, WORD_DST_CID);
+    const connection = this.#connections.table.find(peerCid, guestPort, hostPort);
     if (connection !== undefined) {
       this.#toConnection(connection, batch, i, type, op);
       this.#connections.settle(connection);
-    } else if (op === OP_REQUEST && !this.#connections.asked(guestPort, hostPort)) {
+    } else if (op === OP_REQUEST && !this.#connections.asked(peerCid, guestPort, hostPort)) {
       this.#connections.request(
-        { type, guestPort, hostPort },
+        { type, peerCid, guestPort, hostPort },
         batch.headerWord(i, WORD_BUF_ALLOC),
         batch.headerWord(i, WORD_FWD_CNT),
       );
     } else {
-      this.#connections.withdraw(guestPort, hostPort);
+      this.#connections.withdraw(peerCid, guestPort, hostPort);
       this.#refuse(batch, i, type, op);
     }
   }
 
-  /** From this guest to the host (VS-001). */
+  /** From this guest to the host, or to a guest it may know (VS-001). */
   #addressed(batch: Batch, i: number): boolean {
     return (
       batch.headerWord(i, WORD_SRC_CID) === this.#guestCid &&
       batch.headerWord(i, WORD_SRC_CID_HIGH) === 0 &&
-      batch.headerWord(i, WORD_DST_CID) === HOST_CID &&
+      this.#connections.reaches(batch.headerWord(i, WORD_DST_CID)) &&
       batch.headerWord(i, WORD_DST_CID_HIGH) === 0
     );
   }

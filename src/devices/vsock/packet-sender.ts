@@ -7,7 +7,6 @@ import type { Connections } from './connections.js';
 import {
   HEADER_BYTES,
   HeaderWriter,
-  HOST_CID,
   OP_RST,
   OP_RW,
   SEQ_EOM,
@@ -25,7 +24,7 @@ const TURN_BYTES = 65_536;
 /** Buffers for them: Linux's are a page. */
 const TURN_BUFFERS = 16;
 /** The rest of a guest's credit goes in halves, down to this: it tells of more room when little is
- *  left, and meanwhile there is something to send (9 to 26 Gbit/s with buffers of 64 KiB). */
+ *  left, and meanwhile there is something to send. */
 const LAST_BYTES = 4096;
 
 export class PacketSender {
@@ -157,9 +156,9 @@ export class PacketSender {
 
   /** Valid until the next; it tells of credit, which is announced once it has gone. */
   #headerOf(connection: Connection, op: number, flags: number, payloadBytes: number): Uint8Array {
-    const { credit, type, hostPort, guestPort } = connection;
+    const { credit, type, peerCid, hostPort, guestPort } = connection;
     const header = this.#header;
-    header.addresses(HOST_CID, hostPort, this.#guestCid, guestPort);
+    header.addresses(peerCid, hostPort, this.#guestCid, guestPort);
     header.content(type, op, flags, payloadBytes);
     if (op === OP_RST) {
       header.credit(0, 0);

@@ -37,7 +37,7 @@ t.test('a type that was not agreed on, and a guest nobody serves', async (t) => 
   t.equal(connections.table.size, 0);
   t.equal(native.hostReceive(peer, new Uint8Array(1), 0, 1, false), 0);
   native.fdClose(peer);
-  connections.request({ type: 1, guestPort: 5, hostPort: 80 }, 4096, 0);
+  connections.request({ type: 1, peerCid: 2, guestPort: 5, hostPort: 80 }, 4096, 0);
   t.equal(connections.refusals.count, 1);
   connections.close();
 });

@@ -22,6 +22,7 @@ t.test('a port leads to its own end, others to the rest', async (t) => {
   t.teardown(() => native.fdClose(tcpListener));
   const ends = new HostEnds(
     {
+      guestCid: 42,
       uds: { path: join(directory, 'v'), streamFd: listening('v'), seqpacketFd: listening('w') },
       forwards: [
         { port: 80, to: { kind: 'unix', path: join(directory, 'own') } },
@@ -32,7 +33,7 @@ t.test('a port leads to its own end, others to the rest', async (t) => {
   );
   const ask = async (hostPort: number) => {
     const answers: (HostLink | undefined)[] = [];
-    ends.connect({ type: 1, guestPort: 1, hostPort }, (link) => answers.push(link));
+    ends.connect({ type: 1, peerCid: 2, guestPort: 1, hostPort }, (link) => answers.push(link));
     await until('an answer', () => answers.length > 0);
     const [link] = answers;
     if (link !== undefined) {
@@ -55,8 +56,8 @@ t.test('a port leads to its own end, others to the rest', async (t) => {
 });
 
 t.test('no end at all refuses', async (t) => {
-  const ends = new HostEnds({}, new PolledConnections());
+  const ends = new HostEnds({ guestCid: 42 }, new PolledConnections());
   const answers: unknown[] = [];
-  ends.connect({ type: 1, guestPort: 1, hostPort: 1 }, (link) => answers.push(link));
+  ends.connect({ type: 1, peerCid: 2, guestPort: 1, hostPort: 1 }, (link) => answers.push(link));
   t.same(answers, [undefined]);
 });

@@ -17,7 +17,7 @@ t.test('to a port of this host', { skip }, async (t) => {
   const connections = new PolledConnections();
   const target = new ParentTarget(LOOPBACK_CID, connections);
   const answers: (HostLink | undefined)[] = [];
-  const request = { type: 1, guestPort: 1, hostPort: PORT };
+  const request = { type: 1, peerCid: 2, guestPort: 1, hostPort: PORT };
   target.connect(request, (link) => answers.push(link));
   await until('an answer', () => answers.length > 0);
   const accepted = check('accept', native.hostAccept(listener));
@@ -31,6 +31,8 @@ t.test('to a port of this host', { skip }, async (t) => {
 t.test('VS-041 a port no socket has', async (t) => {
   const answers: unknown[] = [];
   const target = new ParentTarget(LOOPBACK_CID, new PolledConnections());
-  target.connect({ type: 1, guestPort: 1, hostPort: 0xffff_ffff }, (link) => answers.push(link));
+  target.connect({ type: 1, peerCid: 2, guestPort: 1, hostPort: 0xffff_ffff }, (link) =>
+    answers.push(link),
+  );
   t.same(answers, [undefined]);
 });
