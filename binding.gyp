@@ -23,6 +23,7 @@
         "native/core/memory-region.cc",
         "native/core/operation-runner.cc",
         "native/core/operation.cc",
+        "native/core/owned-queue.cc",
         "native/core/packed-inflight.cc",
         "native/core/packed-ring.cc",
         "native/core/page-cache-view.cc",
@@ -49,6 +50,7 @@
         "native/binding/memory-binding.cc",
         "native/binding/socket-binding.cc",
         "native/binding/tap-binding.cc",
+        "native/binding/virtqueue-binding.cc",
         "native/binding/watcher-binding.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

@@ -11,6 +11,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FAMILIES: Readonly<Record<string, string>> = {
   CS: 'Control socket',
   RG: 'Split ring',
+  PK: 'Packed ring',
   BK: 'Disk',
   NT: 'Network card',
   VS: 'Sockets',

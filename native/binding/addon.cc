@@ -14,6 +14,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   vhost::initTap(env, exports);
   vhost::initWatcher(env, exports);
   vhost::initDataPlane(env, exports);
+  vhost::initVirtqueue(env, exports);
   return exports;
 }
 

@@ -27,6 +27,7 @@ void initSocket(Napi::Env env, Napi::Object exports);
 void initHostSocket(Napi::Env env, Napi::Object exports);
 void initChild(Napi::Env env, Napi::Object exports);
 void initDataPlane(Napi::Env env, Napi::Object exports);
+void initVirtqueue(Napi::Env env, Napi::Object exports);
 void initFrame(Napi::Env env, Napi::Object exports);
 void initTap(Napi::Env env, Napi::Object exports);
 void initWatcher(Napi::Env env, Napi::Object exports);

@@ -18,6 +18,12 @@ bool onePiece(const std::vector<iovec>& pieces) {
 
 }  // namespace
 
+RingFault AddressSpace::translateGuest(uint64_t address, uint64_t bytes, std::vector<iovec>* out) {
+  if (!memory_->translate(address, bytes, out)) return RingFault::kOutsideMemory;
+  recent_ = memory_->span(address);
+  return RingFault::kNone;
+}
+
 RingFault AddressSpace::translateIo(uint64_t address, uint64_t bytes, bool writable,
                                     std::vector<iovec>* out) {
   const uint8_t wanted = writable ? kIotlbWrite : kIotlbRead;

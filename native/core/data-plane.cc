@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <ctime>
+
+#include "request-record.h"
 
 namespace vhost {
 namespace {
@@ -12,9 +13,6 @@ constexpr uint32_t kWakeToken = 0;
 
 // A full batch for one queue in a turn; others get their turn first (RG-003).
 constexpr uint32_t kPopsPerTurnMax = 64;
-// What one queue may hold in flight: beyond it the driver waits (RG-026, BK-027).
-constexpr uint64_t kSegmentsInFlightMax = 65536;
-constexpr uint64_t kBytesInFlightMax = uint64_t{256} << 20;
 // How often a ring without a kick descriptor is looked at when nothing else happens.
 constexpr int64_t kPolledVringUs = 200;
 // With this many operations at the disk the next completion comes soon whether we spin or sleep:
@@ -35,11 +33,6 @@ inline void relaxCpu() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
-}
-
-bool capped(const Virtqueue& ring) {
-  return ring.inFlightSegments() >= kSegmentsInFlightMax ||
-         ring.inFlightBytes() >= kBytesInFlightMax;
 }
 
 uint32_t chainToken(uint32_t queue, uint16_t head) {
@@ -486,19 +479,14 @@ void DataPlane::popVring(uint32_t queue, Vring* owner) {
   owner->ring.disableNotification();
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < count && fault == RingFault::kNone; i++) {
-    if (capped(owner->ring) || bytes >= turnBytesMax_) break;
+    if (owner->ring.capped() || bytes >= turnBytesMax_) break;
     uint16_t head = 0;
     fault = owner->ring.pop(&head);
     if (fault != RingFault::kNone) break;
     const DescriptorChain& chain = owner->ring.chain(head);
-    RequestRecord* record = &options_.exchange->requests[requests_++];
-    record->chain = chainToken(queue, head);
-    record->readableBytes = chain.readableBytes;
+    fillRecord(chain, chainToken(queue, head), options_.headerBytes,
+               &options_.exchange->requests[requests_++]);
     bytes += chain.readableBytes;
-    record->writableBytes = chain.writableBytes;
-    const uint64_t copied = chain.copyOut(0, record->header, options_.headerBytes);
-    // A short request shows nothing of an earlier one, perhaps another guest's (RG-049).
-    std::memset(record->header + copied, 0, kHeaderBytesMax - copied);
     owner->requests++;
   }
   if (fault != RingFault::kNone || owner->ring.poisoned()) stopPopping(queue, owner, fault);
@@ -572,7 +560,7 @@ bool DataPlane::anyWork() const {
   if (engine_->ready()) return true;
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
-    if (held(queue) || !owner->popping() || capped(owner->ring)) continue;
+    if (held(queue) || !owner->popping() || owner->ring.capped()) continue;
     if (!owner->ring.mapped()) return true;
     uint32_t count = 0;
     if (owner->ring.available(&count) != RingFault::kNone || count > 0) {
@@ -598,7 +586,7 @@ void DataPlane::sleep() {
     Vring* owner = vrings_[queue].get();
     if (held(queue) || !owner->popping() || !owner->ring.mapped()) continue;
     polled |= owner->polled();
-    if (owner->ring.enableNotification() && !capped(owner->ring)) more = true;
+    if (owner->ring.enableNotification() && !owner->ring.capped()) more = true;
   }
   if (more) return;
   engine_->wait(polled ? kPolledVringUs : -1);

@@ -77,6 +77,13 @@ bool GuestMemory::translate(uint64_t guestAddress, uint64_t bytes, std::vector<i
   return true;
 }
 
+GuestSpan GuestMemory::span(uint64_t guestAddress) const {
+  const MemoryRegion* region = find(guestAddress);
+  if (region == nullptr) return {};
+  const RegionDescription& d = region->description();
+  return {d.guestAddress, d.sizeBytes, region->host()};
+}
+
 const MemoryRegion* GuestMemory::findUser(uint64_t userAddress) const {
   for (const auto& region : regions_) {
     const RegionDescription& d = region->description();

@@ -14,6 +14,13 @@
 
 namespace vhost {
 
+// Guest addresses of one region, and where they are here.
+struct GuestSpan {
+  uint64_t guestAddress = 0;
+  uint64_t bytes = 0;
+  uint8_t* host = nullptr;
+};
+
 class GuestMemory {
  public:
   // The vhost-user maximum that rust-vmm and libvhost-user also answer to GET_MAX_MEM_SLOTS.
@@ -34,7 +41,10 @@ class GuestMemory {
   // adjoin in guest memory. False when any byte is outside (nothing useful is then in *out).
   bool translate(uint64_t guestAddress, uint64_t bytes, std::vector<iovec>* out) const;
 
-  // The same for a range in the front-end's addresses.
+  // The region that guest address lies in; of no bytes when there is none.
+  GuestSpan span(uint64_t guestAddress) const;
+
+  // As translate(), for a range in the front-end's addresses.
   bool translateUser(uint64_t userAddress, uint64_t bytes, std::vector<iovec>* out) const;
 
   // The same regions under other translations of I/O addresses.

@@ -23,10 +23,6 @@ constexpr uint16_t kEventDisable = 1;
 constexpr uint16_t kEventDesc = 2;
 constexpr uint16_t kEventFlagsMask = 3;  // the rest is reserved
 
-// How many chains available() looks ahead: a turn pops at most 64, half of what is outstanding.
-// Without it a full ring of 32768 entries would be read through before the first request starts.
-constexpr uint32_t kLookAheadChains = 128;
-
 // §2.8.1: available to us when AVAIL is the wrap counter and USED is not.
 bool isAvailable(uint16_t flags, bool wrap) {
   return ((flags & kDescAvail) != 0) == wrap && ((flags & kDescUsed) != 0) != wrap;
@@ -46,11 +42,8 @@ int PackedRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
   if (size == 0 || size > kRingSizeMax) return -EINVAL;  // §2.8.10.1: no power of two needed
   // §2.8.10.1: 16, 4 and 4.
   if (addresses.descriptor % 16 || addresses.available % 4 || addresses.used % 4) return -EINVAL;
-  avail_ = PackedPosition::of(static_cast<uint16_t>(base));
-  used_ = PackedPosition::of(static_cast<uint16_t>(base >> 16));
-  if (avail_.index >= size || used_.index >= size) return -EINVAL;
-  const uint32_t taken = avail_.since(used_, size);  // by a device before us, and never returned
-  if (taken > size) return -EINVAL;
+  const int placed = place(base, size);
+  if (placed != 0) return placed;
   size_ = size;
   addresses_ = addresses;
   eventIdx_ = eventIdx;
@@ -60,10 +53,39 @@ int PackedRing::start(std::shared_ptr<GuestMemory> memory, uint32_t size,
     return fault == RingFault::kRingAddress ? -EINVAL : -EFAULT;
   }
   chains_.resize(size);
-  freeEntries_ = size - taken;
-  published_ = used_;
   if (fault == RingFault::kNone) begin();
   return 0;
+}
+
+int PackedRing::place(uint32_t base, uint32_t size) {
+  const PackedPosition avail = PackedPosition::of(static_cast<uint16_t>(base));
+  const PackedPosition used = PackedPosition::of(static_cast<uint16_t>(base >> 16));
+  if (avail.index >= size || used.index >= size) return -EINVAL;
+  const uint32_t taken = avail.since(used, size);  // by a device before us, and never returned
+  if (taken > size) return -EINVAL;
+  avail_ = avail;
+  used_ = published_ = used;
+  freeEntries_ = size - taken;
+  return 0;
+}
+
+int PackedRing::seek(uint16_t nextAvail, uint16_t nextUsed) {
+  if (inFlight_.chains > 0 || unpublished()) return -EBUSY;
+  const int placed = place(nextAvail | uint32_t{nextUsed} << 16, size_);
+  if (placed != 0) return placed;
+  lookAgain();
+  everLooked_ = false;
+  entriesSinceLook_ = 0;
+  enableNotification();
+  return 0;
+}
+
+uint16_t PackedRing::availIndex() const {
+  PackedPosition at = avail_;
+  for (uint32_t i = 0; i < freeEntries_; i++, at.advance(1, size_)) {
+    if (!isAvailable(loadAcquire16(entry(at.index) + kFlagsOffset), at.wrap)) break;
+  }
+  return at.word();
 }
 
 // The first look at the ring's memory.
@@ -99,9 +121,7 @@ int PackedRing::track(std::shared_ptr<InflightArea> area, uint32_t queue) {
   avail_.advance(inflight_.leftEntries(), size_);
   freeEntries_ = size_ - inflight_.leftEntries();
   hideUnpublished();
-  seen_ = avail_;
-  seenEntries_ = seenChains_ = 0;
-  seenOpen_ = false;
+  lookAgain();
   enableNotification();
   return 0;
 }
@@ -173,8 +193,8 @@ bool PackedRing::move(std::shared_ptr<GuestMemory> memory) {
   return false;
 }
 
-RingFault PackedRing::available(uint32_t* count) {
-  while (seenEntries_ < freeEntries_ && (seenOpen_ || seenChains_ < kLookAheadChains)) {
+RingFault PackedRing::available(uint32_t* count, uint32_t lookAhead) {
+  while (seenEntries_ < freeEntries_ && (seenOpen_ || seenChains_ < lookAhead)) {
     // Acquire: what the driver wrote before these flags is read after them (§2.8.21.1.1).
     const uint16_t flags = loadAcquire16(entry(seen_.index) + kFlagsOffset);
     if (!isAvailable(flags, seen_.wrap)) break;
@@ -184,8 +204,17 @@ RingFault PackedRing::available(uint32_t* count) {
     if (!seenOpen_) seenChains_++;
   }
   *count = seenChains_ + inflight_.leftCount();
-  // PK-004: every entry the driver may have filled, and still NEXT.
-  return seenOpen_ && seenEntries_ >= freeEntries_ ? RingFault::kChainLength : RingFault::kNone;
+  // PK-004: every entry the driver may have filled, and still NEXT. Whole chains before it come
+  // first, however far somebody looked ahead.
+  const bool endless = seenOpen_ && seenEntries_ >= freeEntries_;
+  return endless && *count == 0 ? RingFault::kChainLength : RingFault::kNone;
+}
+
+// From here on available() counts anew.
+void PackedRing::lookAgain() {
+  seen_ = avail_;
+  seenEntries_ = seenChains_ = 0;
+  seenOpen_ = false;
 }
 
 // Entries that pop() took; when it saw other chains than available() did, counting starts again.
@@ -199,9 +228,7 @@ void PackedRing::forgetSeen(uint32_t entries) {
     seenEntries_ = seenChains_ = 0;
     return;
   }
-  seen_ = avail_;
-  seenEntries_ = seenChains_ = 0;
-  seenOpen_ = false;
+  lookAgain();
 }
 
 RingFault PackedRing::pop(uint16_t* id) {
@@ -318,9 +345,7 @@ void PackedRing::unpop(uint16_t id) {
   if (inflight_.recording()) return;
   avail_.retreat(chain.directDescriptors, size_);
   freeEntries_ += chain.directDescriptors;
-  seen_ = avail_;
-  seenEntries_ = seenChains_ = 0;
-  seenOpen_ = false;
+  lookAgain();
 }
 
 void PackedRing::publish() {

@@ -43,6 +43,10 @@ struct PackedPosition {
   uint32_t since(const PackedPosition& from, uint32_t size) const;
 };
 
+// How many chains available() looks ahead: a turn pops at most 64, half of what is outstanding.
+// Without it a full ring of 32768 entries would be read through before the first request starts.
+constexpr uint32_t kLookAheadChains = 128;
+
 class PackedRing {
  public:
   // Base: avail position in bits 0-15, used position in 16-31 (vhost-user: SET_VRING_BASE).
@@ -52,6 +56,8 @@ class PackedRing {
             uint32_t base, bool eventIdx, Addressing addressing = {});
   // As SplitRing::track.
   int track(std::shared_ptr<InflightArea> area, uint32_t queue);
+  // As SplitRing::seek, of words as the base has them; -EINVAL for places no ring can be at.
+  int seek(uint16_t nextAvail, uint16_t nextUsed);
   // Re-resolves the addresses in another memory; false when the ring is no longer inside.
   bool move(std::shared_ptr<GuestMemory> memory);
 
@@ -63,8 +69,9 @@ class PackedRing {
   AddressSpace& space() { return space_; }
 
   // Whole chains the driver has made available and we have not popped, as far as we look ahead.
-  // A chain whose end is missing does not count (PK-002). kChainLength: it can never end.
-  RingFault available(uint32_t* count);
+  // A chain whose end is missing does not count (PK-002). kChainLength: it can never end, and there
+  // is none before it.
+  RingFault available(uint32_t* count, uint32_t lookAhead = kLookAheadChains);
 
   // Pops the next chain and resolves it into chains()[id]. Call only after available().
   RingFault pop(uint16_t* id);
@@ -105,8 +112,15 @@ class PackedRing {
   uint32_t size() const { return size_; }
   // What start() takes to go on here.
   uint32_t base() const;
+  uint16_t nextAvail() const { return avail_.word(); }
+  uint16_t nextUsed() const { return used_.word(); }
+  // The place behind the last descriptor the driver has made available, and the one behind what it
+  // was shown as used. The first looks at each entry, only while the ring is mapped.
+  uint16_t availIndex() const;
+  uint16_t usedIndex() const { return published_.word(); }
 
  private:
+  int place(uint32_t base, uint32_t size);
   RingFault resolve(AddressSpace* space);
   void begin();
   bool neverWrapped() const;
@@ -115,6 +129,7 @@ class PackedRing {
   RingFault walkLeftover(DescriptorChain* chain, uint16_t* id);
   RingFault add(const PackedDescriptorCopy& descriptor, DescriptorChain* chain);
   RingFault walkTable(uint64_t address, uint32_t length, DescriptorChain* chain);
+  void lookAgain();
   void forgetSeen(uint32_t entries);
   void writeEvent(uint32_t offset, uint16_t value);
   uint8_t* entry(uint32_t index) const { return ring_ + uint64_t{index} * kDescBytes; }

@@ -66,6 +66,23 @@ int SplitRing::track(std::shared_ptr<InflightArea> area, uint32_t queue) {
   return 0;
 }
 
+int SplitRing::seek(uint16_t nextAvail, uint16_t nextUsed) {
+  if (inFlight_.chains > 0 || unpublished()) return -EBUSY;
+  nextAvail_ = nextAvail;
+  usedIndex_ = publishedUsed_ = lookedUsed_ = nextUsed;
+  everLooked_ = false;
+  enableNotification();
+  return 0;
+}
+
+uint16_t SplitRing::availIndex() const {
+  return loadAcquire16(avail_ + kIdxOffset);
+}
+
+uint16_t SplitRing::usedIndex() const {
+  return loadAcquire16(used_ + kIdxOffset);
+}
+
 uint64_t SplitRing::descriptorBytes() const {
   return uint64_t{size_} * kDescBytes;
 }

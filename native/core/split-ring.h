@@ -28,6 +28,8 @@ class SplitRing {
   // where the ring goes on then follows from that and not from availBase. After start(); -errno as
   // SplitInflight::start. While the ring is not mapped nothing is known of it, and the area waits.
   int track(std::shared_ptr<InflightArea> area, uint32_t queue);
+  // Goes on from other places than the base and used.idx; -EBUSY while chains are out.
+  int seek(uint16_t nextAvail, uint16_t nextUsed);
   // Re-resolves the addresses in another memory; false when the ring is no longer inside.
   bool move(std::shared_ptr<GuestMemory> memory);
 
@@ -84,6 +86,10 @@ class SplitRing {
   const std::shared_ptr<GuestMemory>& memory() const { return space_.memory(); }
   uint32_t size() const { return size_; }
   uint16_t nextAvail() const { return nextAvail_; }
+  uint16_t nextUsed() const { return usedIndex_; }
+  // What memory says. Only while the ring is mapped.
+  uint16_t availIndex() const;
+  uint16_t usedIndex() const;
 
  private:
   struct Descriptor {

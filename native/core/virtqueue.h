@@ -6,9 +6,11 @@
 #include <cerrno>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <variant>
 
+#include "in-order-gate.h"
 #include "packed-ring.h"
 #include "split-ring.h"
 
@@ -21,7 +23,12 @@ struct VirtqueueStart {
   uint32_t base;  // as SET_VRING_BASE has it for this kind
   bool eventIdx;
   Addressing addressing = {};
+  bool inOrder = false;
 };
+
+// What one queue may hold in flight: beyond it the driver waits (RG-026, BK-027).
+constexpr uint64_t kSegmentsInFlightMax = 65536;
+constexpr uint64_t kBytesInFlightMax = uint64_t{256} << 20;
 
 class Virtqueue {
   // Before its uses, because they return what it deduces.
@@ -41,6 +48,8 @@ class Virtqueue {
   // 0, -EINVAL (size, alignment, base) or -EFAULT (a part outside memory). The log is here because
   // a start writes into the ring already.
   int start(std::shared_ptr<GuestMemory> memory, const VirtqueueStart& with, RingLog log = {}) {
+    gate_.reset();
+    if (with.inOrder && with.size <= kRingSizeMax) gate_.emplace(with.size);
     if (with.packed) {
       auto& packed = ring_.emplace<PackedRing>();
       packed.setLog(std::move(log));
@@ -53,6 +62,10 @@ class Virtqueue {
     split.setLog(std::move(log));
     return split.start(std::move(memory), with.size, with.addresses,
                        static_cast<uint16_t>(with.base), with.eventIdx, with.addressing);
+  }
+  // As the ring's: 16 bits each, the packed ring's with their wrap counters.
+  int seek(uint16_t nextAvail, uint16_t nextUsed) {
+    return on([&](auto& ring) { return ring.seek(nextAvail, nextUsed); });
   }
   // As SplitRing::track.
   int track(std::shared_ptr<InflightArea> area, uint32_t queue) {
@@ -79,18 +92,24 @@ class Virtqueue {
     return on([](auto& ring) -> AddressSpace& { return ring.space(); });
   }
 
-  RingFault available(uint32_t* count) {
-    return on([&](auto& ring) { return ring.available(count); });
+  // A packed ring goes on counting while it has seen less than lookAhead.
+  RingFault available(uint32_t* count, uint32_t lookAhead = kLookAheadChains) {
+    if (auto* packed = std::get_if<PackedRing>(&ring_)) return packed->available(count, lookAhead);
+    return std::get_if<SplitRing>(&ring_)->available(count);
   }
   RingFault pop(uint16_t* head) {
-    return on([&](auto& ring) { return ring.pop(head); });
+    const RingFault fault = on([&](auto& ring) { return ring.pop(head); });
+    if (gate_ && fault == RingFault::kNone) gate_->popped(*head);
+    return fault;
   }
 
   DescriptorChain& chain(uint16_t head) {
     return on([&](auto& ring) -> DescriptorChain& { return ring.chain(head); });
   }
+  // Not one that has ended and only waits for its turn.
   bool inFlight(uint16_t head) const {
-    return on([&](const auto& ring) { return ring.inFlight(head); });
+    return on([&](const auto& ring) { return ring.inFlight(head); }) &&
+           !(gate_ && gate_->holds(head));
   }
   uint32_t inFlightCount() const {
     return on([](const auto& ring) { return ring.inFlightCount(); });
@@ -108,15 +127,22 @@ class Virtqueue {
   uint64_t inFlightBytes() const {
     return on([](const auto& ring) { return ring.inFlightBytes(); });
   }
+  // Nothing more is popped before something goes back.
+  bool capped() const {
+    return inFlightSegments() >= kSegmentsInFlightMax || inFlightBytes() >= kBytesInFlightMax;
+  }
 
   void addUsed(uint16_t head, uint32_t writtenBytes) {
+    if (gate_) return end(head, writtenBytes, InOrderGate::End::kUsed);
     on([&](auto& ring) { ring.addUsed(head, writtenBytes); });
   }
   // Forgets a request without telling the driver: in the inflight area it stays in flight.
   void abandon(uint16_t head) {
+    if (gate_) return end(head, 0, InOrderGate::End::kAbandoned);
     on([&](auto& ring) { ring.abandon(head); });
   }
   void unpop(uint16_t head) {
+    if (gate_) gate_->unpopped();
     on([&](auto& ring) { ring.unpop(head); });
   }
   bool unpublished() const {
@@ -160,8 +186,29 @@ class Virtqueue {
     if (const auto* split = std::get_if<SplitRing>(&ring_)) return split->nextAvail();
     return std::get_if<PackedRing>(&ring_)->base();
   }
+  uint16_t nextAvail() const {
+    return on([](const auto& ring) { return ring.nextAvail(); });
+  }
+  uint16_t nextUsed() const {
+    return on([](const auto& ring) { return ring.nextUsed(); });
+  }
+  uint16_t availIndex() const {
+    return on([](const auto& ring) { return ring.availIndex(); });
+  }
+  uint16_t usedIndex() const {
+    return on([](const auto& ring) { return ring.usedIndex(); });
+  }
 
  private:
+  void end(uint16_t head, uint32_t writtenBytes, InOrderGate::End how) {
+    gate_->end(head, writtenBytes, how);
+    on([&](auto& ring) {
+      gate_->release([&](uint16_t first, uint32_t bytes) { ring.addUsed(first, bytes); },
+                     [&](uint16_t first) { ring.abandon(first); });
+    });
+  }
+
+  std::optional<InOrderGate> gate_;
   std::variant<SplitRing, PackedRing> ring_;
 };
 

@@ -119,6 +119,42 @@ export interface DataPlane {
   close(): void;
 }
 
+/** native/core/owned-queue.h. Counts below zero are -RingFault. */
+export interface OwnedQueue {
+  /** 0 or -errno. Mode: 1 event index, 2 packed, 4 in order, 8 ring at guest addresses. */
+  start(
+    memory: MemoryId,
+    size: number,
+    descriptor: bigint,
+    available: bigint,
+    used: bigint,
+    nextAvail: number,
+    nextUsed: number,
+    mode: number,
+    headerBytes: number,
+    inflight: InflightId,
+    queue: number,
+  ): number;
+  pop(max: number): number;
+  addUsed(count: number): number;
+  goToPrevious(): boolean;
+  available(): number;
+  fault(): number;
+  seek(nextAvail: number, nextUsed: number): number;
+  move(memory: MemoryId): number;
+  enableNotification(): boolean;
+  disableNotification(): void;
+  needsNotification(): boolean;
+  availIndex(): number;
+  usedIndex(): number;
+  nextAvail(): number;
+  nextUsed(): number;
+  inFlightCount(): number;
+  copyOut(head: number, offset: number, to: Uint8Array, at: number, bytes: number): number;
+  copyIn(head: number, offset: number, from: Uint8Array, at: number, bytes: number): number;
+  close(): void;
+}
+
 interface Addon {
   memoryCreate(): MemoryId;
   memoryWith(
@@ -262,6 +298,11 @@ interface Addon {
     pollUs: number,
     headerBytes: number,
   ) => DataPlane;
+  /** Tables of request records and of used records (head, written bytes: two words each). */
+  OwnedQueue: new (
+    records: Uint32Array,
+    used: Uint32Array,
+  ) => OwnedQueue;
   exchangeLayout: Readonly<Record<string, number>>;
 }
 

@@ -160,3 +160,28 @@ t.test('events, messages of no interest, the end', async (t) => {
   rig.handler.close?.();
   t.same(rig.watched, [[5, 6], [6], [6, 1, 11], [11]]);
 });
+
+t.test('RG-046: a request changes what its followers in the same batch may do', async (t) => {
+  const wrote: [number, number][] = [];
+  let readOnly = false;
+  const rig = new Rig((chain) => {
+    if (chain.head === 2) {
+      readOnly = true;
+    }
+    if (!readOnly) {
+      chain.writer.u8(1);
+    }
+    wrote.push([chain.head, chain.usedBytes]);
+  });
+  rig.requests(1, 2, 3);
+  t.same(wrote, [
+    [1, 1],
+    [2, 0],
+    [3, 0],
+  ]);
+  t.same(rig.completions(), [
+    [1, 1],
+    [2, 0],
+    [3, 0],
+  ]);
+});

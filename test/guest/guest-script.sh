@@ -7,7 +7,7 @@
 #
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
-#   vt_role      disk (format at first sight, verify afterwards) | readonly | rng | net | net-control | net-ethtool |
+#   vt_role      disk (format at first sight, verify afterwards) | readonly | rings | rng | net | net-control | net-ethtool |
 #                net-recovery | vsock | migrate | lifecycle | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
@@ -229,6 +229,27 @@ readonly_stage() {
   check unmount umount /mnt
   refused write-refused dd if=/dev/zero of="$disk" bs=4k count=1 conv=fsync
   refused discard-refused "$blkdiscard" -f -o "$((vt_raw_mib * mib))" -l "$mib" "$disk"
+}
+
+# Every disk, named by its serial number: what the driver took of the ring features (a character a bit:
+# 28 indirect descriptors, 29 event index, 34 packed), then large and small requests.
+ring_disk() {
+  dd if=/tmp/random of="/dev/$1" bs=64k &&
+    dd if=/tmp/random of="/dev/$1" bs=512 seek=4096 count=64 oflag=direct &&
+    drop_caches &&
+    dd if="/dev/$1" bs=4k count=256 | cmp - /tmp/random &&
+    dd if="/dev/$1" bs=512 skip=4096 count=64 iflag=direct >/tmp/part &&
+    head -c 32768 /tmp/random | cmp - /tmp/part
+}
+
+rings_stage() {
+  wait_for "$disk"
+  dd if=/dev/urandom of=/tmp/random bs=64k count=16 2>/dev/null
+  for path in /sys/block/vd*; do
+    serial=$(cat "$path/serial")
+    say "fact features $serial $(cut -c 29,30,35 "$path/device/features")"
+    check "disk $serial" ring_disk "${path##*/}"
+  done
 }
 
 rng_stage() {
@@ -483,6 +504,7 @@ case $vt_role in
   net-control) net_control_stage; ethtool_stage; finish poweroff ;;
   net-ethtool) say "stage net-ethtool"; check link ip link set eth0 up; ethtool_stage; finish poweroff ;;
   probe) finish poweroff ;;
+  rings) rings_stage; finish poweroff ;;
   rng) rng_stage; finish poweroff ;;
 esac
 report_disk

@@ -139,6 +139,32 @@ const FUNCTIONS: Signatures = {
   tapSetAddress: ['fd', 'bytes'],
   Watcher: ['fd', 'function'],
   DataPlane: ['bytes', 'flag', 'fd', 'u32', 'u32'],
+  OwnedQueue: ['bytes', 'bytes'],
+};
+
+const QUEUE_METHODS: Signatures = {
+  start: [
+    ...(['u32', 'u32', 'u64', 'u64', 'u64', 'u16', 'u16'] as const),
+    ...(['u32', 'u32', 'u32', 'u32'] as const),
+  ],
+  seek: ['u16', 'u16'],
+  move: ['u32'],
+  copyOut: ['u16', 'u32', 'bytes', 'u32', 'u32'],
+  copyIn: ['u16', 'u32', 'bytes', 'u32', 'u32'],
+  pop: [], // as turn()
+  addUsed: [],
+  goToPrevious: [],
+  available: [],
+  fault: [],
+  enableNotification: [],
+  disableNotification: [],
+  needsNotification: [],
+  availIndex: [],
+  usedIndex: [],
+  nextAvail: [],
+  nextUsed: [],
+  inFlightCount: [],
+  close: [],
 };
 
 const METHODS: Signatures = {
@@ -246,6 +272,24 @@ t.test('wrong arguments of the data plane are a TypeError', async (t) => {
     }
   }
   t.doesNotThrow(() => plane.close(), 'closing twice is nothing');
+});
+
+t.test('wrong arguments of a queue are a TypeError', async (t) => {
+  const queue = new native.OwnedQueue(new Uint32Array(64), new Uint32Array(8));
+  const methods = queue as unknown as Record<string, AnyFunction>;
+  const names = Object.getOwnPropertyNames(native.OwnedQueue.prototype);
+  t.same(names.filter((name) => name !== 'constructor').sort(), Object.keys(QUEUE_METHODS).sort());
+  for (const [name, kinds] of Object.entries(QUEUE_METHODS)) {
+    for (const args of badCalls(name, kinds)) {
+      t.throws(() => methods[name]?.(...args), TypeError, `${name}(${args.map(String).join()})`);
+    }
+    // A copy from a chain that is not in flight is an answer, not a mistake in the call.
+    if (!/^(close|copy)/.test(name)) {
+      const good = kinds.map((kind) => GOOD[kind]);
+      t.throws(() => methods[name]?.(...good), TypeError, `${name} before the start`);
+    }
+  }
+  queue.close();
 });
 
 t.test('handles and ranges that do not exist are a TypeError', async (t) => {

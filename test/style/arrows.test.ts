@@ -29,7 +29,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'core/protocol': { values: [], node: [] },
   core: { values: [], types: ['core/virtqueue'], node: [] },
   'core/memory': { values: ['native'], node: [] },
-  'core/virtqueue': { values: ['native'], node: [] },
+  'core/virtqueue': { values: ['native', 'core/memory'], node: [] },
   'core/worker': {
     values: ['native', 'core', 'core/virtqueue', 'core/memory'],
     node: ['node:os', 'node:worker_threads'],
@@ -74,7 +74,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
 };
 
 /** Started from outside src/, so nobody imports them. */
-const ENTRY_POINTS = new Set(['index.ts', 'cli/main.ts']);
+const ENTRY_POINTS = new Set(['index.ts', 'cli/main.ts', 'core/virtqueue/index.ts']);
 
 /** Files without a test file of their own, and why. */
 const NO_TWIN: Readonly<Record<string, string>> = {
@@ -83,11 +83,14 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   'core/index.ts': 'door: re-exports only',
   'core/frontend/index.ts': 'door: re-exports only',
   'core/protocol/index.ts': 'door: re-exports only',
+  'core/virtqueue/index.ts': 'door: re-exports only',
   'testing/index.ts': 'door: re-exports only',
   'author/definition.ts': 'types only',
   'core/device.ts': 'types only',
   'devices/net/ports/port.ts': 'types and one number',
   'core/virtqueue/chain-access.ts': 'types only',
+  'core/virtqueue/object-layout.ts': 'types only',
+  'core/virtqueue/queue-state.ts': 'types only',
   'core/session/handlers/handler.ts': 'types only',
   'core/worker/commands.ts': 'types only',
   'devices/vsock/host-end.ts': 'types only',

@@ -11,7 +11,7 @@ export class Batch {
   count = 0;
   readonly #words: Uint32Array;
 
-  constructor(tables: exchange.Exchange) {
+  constructor(tables: Pick<exchange.Exchange, 'requests'>) {
     this.#words = tables.requests;
   }
 

@@ -3,6 +3,7 @@
 // virtio's are.
 
 import type { ChainAccess } from './chain-access.js';
+import type { ObjectLayout } from './object-layout.js';
 import { QueueError } from './queue-error.js';
 
 const SCRATCH_BYTES = 8;
@@ -65,6 +66,12 @@ export class ChainReader {
 
   u64(): bigint {
     return this.#number(8).getBigUint64(0, true);
+  }
+
+  /** The object that begins here. Throws SHORT_READABLE. */
+  object<T>(layout: ObjectLayout<T>): T {
+    const from = this.bytes(layout.bytes);
+    return layout.decode(new DataView(from.buffer, from.byteOffset, layout.bytes));
   }
 
   /** Cuts the rest in two: this reader keeps the next `offset` bytes, the answer has what follows.

@@ -2,6 +2,7 @@
 // sum, which becomes the used length; cursors only move forward, so no byte counts twice.
 
 import type { ChainAccess } from './chain-access.js';
+import type { ObjectLayout } from './object-layout.js';
 import { QueueError } from './queue-error.js';
 
 const SCRATCH_BYTES = 8;
@@ -60,6 +61,13 @@ export class ChainWriter {
   u64(value: bigint): void {
     this.#number(8).setBigUint64(0, value, true);
     this.#flush(8);
+  }
+
+  /** The object, here. Throws SHORT_WRITABLE, nothing written then. */
+  object<T>(layout: ObjectLayout<T>, value: T): void {
+    const view = new DataView(new ArrayBuffer(layout.bytes));
+    layout.encode(view, value);
+    this.write(new Uint8Array(view.buffer));
   }
 
   /** Cuts the rest in two: this writer keeps the next `offset` bytes of room, the answer has what

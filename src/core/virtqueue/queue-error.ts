@@ -1,14 +1,16 @@
-// Everything that can be wrong with a virtqueue or a chain of it, by code. The first half is found
-// by the native core while it reads a ring and stops that ring; the second half a device meets
-// when it reads and writes one chain, which a driver may have made too short.
+// Everything that can be wrong with a virtqueue or a chain of it, by code. The first part is found
+// by the native core while it reads a ring and stops that ring; the second a device meets when it
+// reads and writes one chain, which a driver may have made too short; the third is said of how a
+// queue is configured and used, and changes nothing.
 
 interface QueueErrorRow {
   readonly sentence: string;
-  /** The ring is given up; else only the one chain is of no use. */
+  /** The ring is given up; else the queue goes on without what was asked. */
   readonly stopsQueue: boolean;
 }
 
 const stops = (sentence: string): QueueErrorRow => ({ sentence, stopsQueue: true });
+const misuse = (sentence: string): QueueErrorRow => ({ sentence, stopsQueue: false });
 const chainOnly = (sentence: string): QueueErrorRow => ({ sentence, stopsQueue: false });
 
 export const QUEUE_ERRORS = {
@@ -25,6 +27,17 @@ export const QUEUE_ERRORS = {
   SHORT_WRITABLE: chainOnly('the device-writable part of the chain is too short'),
   SPLIT_RANGE: chainOnly('the offset to split at is beyond the rest of the part'),
   COMPLETED: chainOnly('the chain was given back to the driver already'),
+  INVALID_MAX_SIZE: misuse('the maximum size is no size of a ring'),
+  INVALID_SIZE: misuse('the size is no size of this ring'),
+  INVALID_DESC_TABLE_ALIGN: misuse('the descriptor table is not aligned as it must be'),
+  INVALID_AVAIL_RING_ALIGN: misuse('the available ring is not aligned as it must be'),
+  INVALID_USED_RING_ALIGN: misuse('the used ring is not aligned as it must be'),
+  INVALID_POSITION: misuse('no ring of this size can be at this place'),
+  RING_OUTSIDE_MEMORY: misuse('a part of the ring is outside guest memory'),
+  READY: misuse('the queue is ready: stop it before it is configured'),
+  NOT_READY: misuse('the queue is not ready'),
+  NOT_IN_FLIGHT: misuse('the chain is not in flight'),
+  IN_FLIGHT: misuse('chains are in flight'),
 } as const satisfies Record<string, QueueErrorRow>;
 
 export type QueueErrorCode = keyof typeof QUEUE_ERRORS;

@@ -60,3 +60,17 @@ t.test('memory that was taken away', async (t) => {
   t.throws(() => chain.reader.u8(), { code: 'GUEST_MEMORY' });
   t.equal(chain.reader.consumed, 0);
 });
+
+t.test('objects', async (t) => {
+  const layout = {
+    bytes: 6,
+    decode: (view: DataView) => [view.byteLength, view.getUint16(0, true), view.getUint32(2)],
+    encode: () => {},
+  };
+  const { reader } = chainRig(BYTES.subarray(0, 14), 0).chain;
+  reader.skip(1);
+  t.same(reader.object(layout), [6, 0x0302, 0x04050607]);
+  t.same(reader.object(layout), [6, 0x0908, 0x0a0b0c0d]);
+  t.throws(() => reader.object(layout), { code: 'SHORT_READABLE' });
+  t.equal(reader.available, 1, 'nothing of it read');
+});

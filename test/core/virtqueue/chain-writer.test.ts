@@ -50,3 +50,20 @@ t.test('memory that was taken away', async (t) => {
   t.throws(() => chain.writer.u8(1), { code: 'GUEST_MEMORY' });
   t.same([chain.usedBytes, chain.writer.written], [0, 0]);
 });
+
+t.test('objects', async (t) => {
+  const layout = {
+    bytes: 3,
+    decode: () => 0,
+    encode: (view: DataView, value: number) => {
+      view.setUint16(0, value, true);
+      view.setUint8(2, view.byteLength);
+    },
+  };
+  const { chain, writable } = chainRig(new Uint8Array(0), 8);
+  chain.writer.object(layout, 0x0201);
+  chain.writer.object(layout, 0x0605);
+  t.throws(() => chain.writer.object(layout, 0), { code: 'SHORT_WRITABLE' });
+  t.same([...writable], [1, 2, 3, 5, 6, 3, 0, 0]);
+  t.equal(chain.usedBytes, 6);
+});
