@@ -26,6 +26,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                              InstanceMethod<&Self::startVring>("startVring"),
                              InstanceMethod<&Self::enableVring>("enableVring"),
                              InstanceMethod<&Self::setInband>("setInband"),
+                             InstanceMethod<&Self::askKicks>("askKicks"),
                              InstanceMethod<&Self::setCall>("setCall"),
                              InstanceMethod<&Self::setErr>("setErr"),
                              InstanceMethod<&Self::drainVring>("drainVring"),
@@ -141,6 +142,12 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
 
   Napi::Value enableVring(const Napi::CallbackInfo& info) {
     plane(info)->enableVring(queue(info), Arguments(info).boolean(1));
+    return info.Env().Undefined();
+  }
+
+  Napi::Value askKicks(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    plane(info)->askKicks(queue(info), arguments.boolean(1));
     return info.Env().Undefined();
   }
 

@@ -1,4 +1,4 @@
-// The part of the data plane that fills receive chains: kReceiveFrames, kUnpop.
+// The part of the data plane that knows lists of chains: kReceiveFrames, kUnpop, kCompleteList.
 
 #include <algorithm>
 #include <cerrno>
@@ -164,6 +164,19 @@ void DataPlane::capture(uint32_t tag, const iovec& prefix, uint32_t chain, uint3
   const DescriptorChain* rest = chainOf(chain);
   if (rest != nullptr) rest->slice(false, offset, bytes, &captureSegments_);
   capture_->add(tag, captureSegments_);
+}
+
+void DataPlane::completeList(const CommandRecord& command) {
+  std::vector<iovec>& list = captureSegments_;
+  list.clear();
+  const uint64_t bytes = uint64_t{command.usedLength} * sizeof(uint32_t);
+  if (!sliceArena(arena_, command.chainOffset, bytes, &list)) {
+    operations_.ended(command, -EINVAL);
+    return;
+  }
+  if (list.empty()) return;
+  const auto* chains = static_cast<const uint32_t*>(list[0].iov_base);
+  for (uint32_t i = 0; i < command.usedLength; i++) complete(chains[i], 0, 0, 0, 0);
 }
 
 void DataPlane::unpop(uint32_t chain) {

@@ -114,6 +114,10 @@ void DataPlane::setInband(uint32_t queue, bool kicks, bool calls) {
   }
 }
 
+void DataPlane::askKicks(uint32_t queue, bool asked) {
+  if (Vring* found = vring(queue)) found->kicksAsked = asked;
+}
+
 void DataPlane::setCall(uint32_t queue, int fd) {
   if (Vring* found = vring(queue)) found->setCall(fd);
 }
@@ -331,6 +335,10 @@ void DataPlane::runCommands(uint32_t count) {
     if (command.code == static_cast<uint32_t>(CommandCode::kComplete)) {
       complete(command.chain, command.flags, command.tailOffset, command.tailByte,
                command.usedLength);
+      continue;
+    }
+    if (command.code == static_cast<uint32_t>(CommandCode::kCompleteList)) {
+      completeList(command);
       continue;
     }
     if (command.code == static_cast<uint32_t>(CommandCode::kReceiveFrames)) {
@@ -560,7 +568,7 @@ bool DataPlane::anyWork() const {
   if (engine_->ready()) return true;
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
-    if (held(queue) || !owner->popping() || owner->ring.capped()) continue;
+    if (held(queue) || !owner->popping() || !owner->kicksAsked || owner->ring.capped()) continue;
     if (!owner->ring.mapped()) return true;
     uint32_t count = 0;
     if (owner->ring.available(&count) != RingFault::kNone || count > 0) {
@@ -586,6 +594,7 @@ void DataPlane::sleep() {
     Vring* owner = vrings_[queue].get();
     if (held(queue) || !owner->popping() || !owner->ring.mapped()) continue;
     polled |= owner->polled();
+    if (!owner->kicksAsked) continue;
     if (owner->ring.enableNotification() && !owner->ring.capped()) more = true;
   }
   if (more) return;

@@ -81,6 +81,9 @@ class DataPlane {
   void enableVring(uint32_t queue, bool enabled);
   // vhost-user in-band notifications, of a ring that has just started: see Vring.
   void setInband(uint32_t queue, bool kicks, bool calls);
+  // Whether the driver is asked for kicks, and a spin watches the ring. Without, new chains are
+  // popped in turns that come for another reason.
+  void askKicks(uint32_t queue, bool asked);
   void setCall(uint32_t queue, int fd);
   void setErr(uint32_t queue, int fd);
 
@@ -175,6 +178,7 @@ class DataPlane {
   void copyFrame(const CommandRecord& command);
   bool frameTargets(const CommandRecord& command, const uint32_t** chains);
   void unpop(uint32_t chain);
+  void completeList(const CommandRecord& command);
   void reap();
   void finish(const Operation& op, int result);
   void complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, uint32_t tailByte,

@@ -43,6 +43,9 @@ enum class CommandCode : uint32_t {
   // where
   // the arena has their numbers. kCommandComplete: `chain` is completed too.
   kCopyFrame = 12,
+  // Gives chains back in which nothing was written: `usedLength` of their numbers in the arena from
+  // chainOffset on. A command for each costs more than all that is done about it.
+  kCompleteList = 13,
 };
 
 // CommandRecord::flags.

@@ -213,6 +213,10 @@ export interface HandlerContext {
   /** Readable bytes of one queue after which a turn takes no more of its requests. Default: no
    *  limit. */
   limitTurn(bytes: number): void;
+  /** Whether the driver is to kick for new chains of a vring (at its start: yes). A device that has
+   *  enough of them to go on with saves the driver's kicks and its own wake-ups: what is new comes
+   *  with the next turn there is. */
+  askKicks(queue: number, asked: boolean): void;
   /**
    * One receive from a socket into several chains in flight of one queue, over when it returns.
    * Each that gets bytes gets a copy of `prefix` (at most 64 bytes) in front, with their number as

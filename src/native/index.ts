@@ -56,6 +56,7 @@ export interface DataPlane {
   ): number;
   enableVring(queue: number, enabled: boolean): void;
   setInband(queue: number, kicks: boolean, calls: boolean): void;
+  askKicks(queue: number, asked: boolean): void;
   setCall(queue: number, fd: number): void;
   setErr(queue: number, fd: number): void;
   drainVring(queue: number, suspend: boolean): void;

@@ -42,6 +42,7 @@ class Rig {
       options: { start: 10 },
       commands: this.#commands,
       move: () => 0,
+      askKicks: () => {},
       receiveScattered: () => 0,
       callAgain: () => {},
       addFile: () => {},

@@ -12,6 +12,8 @@ import { checkoutDir, findProgram, guestCacheDir } from './kernels.js';
 
 /** busybox has no mkfs.ext4, no e2fsck, and its blkdiscard cannot write zeroes. */
 const HOST_PROGRAMS = ['mkfs.ext4', 'e2fsck', 'blkdiscard'];
+/** Beside this file, each of one file of C. */
+const OWN_PROGRAMS = ['vsock-peer', 'tcp-bulk'];
 
 function output(program: string, args: readonly string[]): string {
   const result = spawnSync(program, args, { encoding: 'utf8' });
@@ -51,12 +53,12 @@ function addPrograms(archive: CpioArchive, more: readonly string[]): void {
 }
 
 /** Compiled here, with the compiler the addon needs anyway. */
-function addVsockPeer(archive: CpioArchive): void {
-  const source = join(checkoutDir(), 'test', 'guest', 'vsock-peer.c');
+function addOwnProgram(archive: CpioArchive, name: string): void {
+  const source = join(checkoutDir(), 'test', 'guest', `${name}.c`);
   mkdirSync(guestCacheDir(), { recursive: true });
-  const program = join(guestCacheDir(), `vsock-peer.${process.pid}`);
+  const program = join(guestCacheDir(), `${name}.${process.pid}`);
   output(process.env.CC ?? 'gcc', ['-O2', '-static', '-o', program, source]);
-  archive.file('bin/vsock-peer', readFileSync(program));
+  archive.file(`bin/${name}`, readFileSync(program));
   rmSync(program);
 }
 
@@ -81,7 +83,7 @@ export function buildInitramfs(kernel: GuestKernel, programs: readonly string[] 
   archive.file('vsock-stage.sh', ours('vsock-stage.sh'));
   archive.file('net-stages.sh', ours('net-stages.sh'));
   addPrograms(archive, programs);
-  addVsockPeer(archive);
+  for (const name of OWN_PROGRAMS) addOwnProgram(archive, name);
   addModules(archive, kernel);
   const bytes = archive.finish();
   const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);

@@ -176,6 +176,7 @@ const METHODS: Signatures = {
   ],
   enableVring: ['queue', 'flag'],
   setInband: ['queue', 'flag', 'flag'],
+  askKicks: ['queue', 'flag'],
   setCall: ['queue', 'fdOrNone'],
   setErr: ['queue', 'fdOrNone'],
   setLog: ['u32', 'flag', 'u32', 'u32'],

@@ -48,6 +48,7 @@ export class BlkRig {
       addFile: () => {},
       watch: () => {},
       move: () => 0,
+      askKicks: () => {},
       receiveScattered: () => 0,
       callAgain: () => {},
       useArena: () => {},

@@ -44,6 +44,8 @@ export class PlainContext implements HandlerContext {
   capture(): void {}
   limitTurn(): void {}
 
+  askKicks(): void {}
+
   callAgain(): void {
     this.again = true;
   }

@@ -26,6 +26,7 @@ const {
   NO_CHAIN,
   OP_ALLOCATE,
   OP_COMPLETE,
+  OP_COMPLETE_LIST,
   OP_COPY,
   OP_COPY_FRAME,
   OP_RECEIVE_FRAMES,
@@ -261,6 +262,17 @@ export class CommandWriter {
     this.#words[at + COMMAND_CHAIN] = chain;
     this.#words[at + COMMAND_FLAGS] = 0;
     this.#words[at + COMMAND_USED_LENGTH] = usedBytes;
+  }
+
+  /** Gives chains back in which nothing was written: `count` numbers (32 bits) in the arena from
+   *  `listOffset` on. Until the next turn the list must stay as it is. */
+  completeList(listOffset: number, count: number): void {
+    const at = this.#next();
+    this.#words[at + COMMAND_CODE] = OP_COMPLETE_LIST;
+    this.#words[at + COMMAND_CHAIN] = NO_CHAIN;
+    this.#words[at + COMMAND_CHAIN_OFFSET] = listOffset;
+    this.#words[at + COMMAND_USED_LENGTH] = count;
+    this.#words[at + COMMAND_TAG] = 0;
   }
 
   /** fdatasync; its completion carries `tag` and no chain. */

@@ -98,6 +98,7 @@ export class QueueWorker {
       copyIn: (chain, offset, from, bytes) => plane.copyIn(chain, offset, from, 0, bytes),
       move: (code, chain, flags, fd, bytes, offset) =>
         plane.move(code, chain, flags, fd, bytes, offset),
+      askKicks: (queue, asked) => plane.askKicks(queue, asked),
       receiveScattered: (fd, chains, from, count, bytes, prefix, lengthAt) =>
         plane.receiveScattered(fd, chains, from, count, bytes, prefix, lengthAt),
       callAgain: () => {
