@@ -101,6 +101,42 @@ int DataPlane::receiveFramesInto(const CommandRecord& command, const uint32_t* l
   return 0;
 }
 
+// TypeScript has counted the room; a chain whose ring is gone, or that is no chain, gets nothing.
+void DataPlane::copyFrame(const CommandRecord& command) {
+  captureSegments_.clear();
+  const uint32_t* targets = nullptr;
+  const bool inside = frameTargets(command, &targets) && command.length >= 0 &&
+                      sliceArena(arena_, command.tailOffset, command.tailByte, &captureSegments_);
+  if (!inside) {
+    operations_.ended(command, -EINVAL);
+    return;
+  }
+  copier_.begin();
+  for (const iovec& prefix : captureSegments_) copier_.append(prefix.iov_base, prefix.iov_len);
+  const DescriptorChain* rest = chainOf(command.chain);
+  if (rest != nullptr) {
+    copier_.append(*rest, command.chainOffset, static_cast<uint64_t>(command.length));
+  }
+  for (uint32_t i = 0; i < command.usedLength; i++) {
+    const DescriptorChain* target = chainOf(targets[i]);
+    if (target != nullptr) complete(targets[i], 0, 0, 0, copier_.fill(*target));
+  }
+  if (command.flags & kCommandComplete) complete(command.chain, 0, 0, 0, 0);
+}
+
+bool DataPlane::frameTargets(const CommandRecord& command, const uint32_t** chains) {
+  if (command.usedLength == 1) {
+    *chains = &command.file;
+    return true;
+  }
+  if (command.file % alignof(uint32_t) != 0) return false;
+  const uint64_t bytes = uint64_t{command.usedLength} * sizeof(uint32_t);
+  if (!sliceArena(arena_, command.file, bytes, &captureSegments_)) return false;
+  if (bytes > 0) *chains = static_cast<const uint32_t*>(captureSegments_[0].iov_base);
+  captureSegments_.clear();
+  return true;
+}
+
 // The frame that frameUsed_ tells of, without its header.
 void DataPlane::captureReceived(const CommandRecord& command, const WaitingChains& chains) {
   if (capture_ == nullptr) return;

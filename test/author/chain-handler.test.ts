@@ -55,6 +55,7 @@ class Rig {
       useArena: () => {},
       useCapture: () => {},
       capture: () => {},
+      limitTurn: () => {},
       unwatch: (token) => this.watched.push([token]),
     });
   }

@@ -519,6 +519,8 @@ case $vt_role in
   vsock) . /vsock-stage.sh; vsock_stage; finish "$vt_end" ;;
   vsock-test) . /vsock-stage.sh; linux_test_stage; finish poweroff ;;
   net) net_stage; finish poweroff ;;
+  switch) . /net-stages.sh; switch_stage; finish poweroff ;;
+  passt) . /net-stages.sh; passt_stage; finish poweroff ;;
   net-bulk) net_bulk_stage; finish poweroff ;;
   net-recovery) net_recovery_stage ;;
   net-control) net_control_stage; ethtool_stage; finish poweroff ;;

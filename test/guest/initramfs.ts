@@ -85,6 +85,7 @@ export function buildInitramfs(kernel: GuestKernel, programs: readonly string[] 
   // The kernel opens the console for PID 1 before anything could mount /dev.
   archive.characterDevice('dev/console', 5, 1).file('init', ours('guest-script.sh'));
   archive.file('vsock-stage.sh', ours('vsock-stage.sh'));
+  archive.file('net-stages.sh', ours('net-stages.sh'));
   addPrograms(archive, programs);
   for (const name of OWN_PROGRAMS) addOwnProgram(archive, name);
   addModules(archive, kernel);

@@ -54,6 +54,7 @@ export class BlkRig {
       useArena: () => {},
       useCapture: () => {},
       capture: () => {},
+      limitTurn: () => {},
       unwatch: () => {},
       copyOut: (chain, offset, to, bytes) => {
         const from = this.#readable.get(chain)?.subarray(offset, offset + bytes) ?? [];
