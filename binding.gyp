@@ -13,6 +13,7 @@
         "native/core/data-plane-frames.cc",
         "native/core/frame-filter.cc",
         "native/core/frame-capture.cc",
+        "native/core/frame-copier.cc",
         "native/core/frame-receiver.cc",
         "native/core/guest-memory.cc",
         "native/core/host-file.cc",

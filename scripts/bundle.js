@@ -18,6 +18,7 @@ const ENTRIES = [
   'core/worker/worker-main.js',
   'devices/blk/handler.js',
   'devices/net/handler.js',
+  'devices/net/switch/handler.js',
   'devices/vsock/handler.js',
 ];
 

@@ -1,4 +1,4 @@
-// DPDK's packet generator and forwarder, told what to do through its prompt. One port: virtio-user
+// DPDK's packet generator and forwarder, told what to do through its prompt. Its ports: virtio-user
 // (a front-end: the driver's side) or net_vhost (a back-end: what we are compared with).
 
 import { spawnSync } from 'node:child_process';
@@ -16,8 +16,8 @@ export interface VirtioUser {
 export type Forwarding = 'txonly' | 'rxonly' | 'io';
 
 export interface TestpmdOptions {
-  /** EAL's `--vdev`. */
-  readonly device: string;
+  /** EAL's `--vdev`, one for each port. */
+  readonly devices: readonly string[];
   /** Of the frames it makes. */
   readonly frameBytes?: number;
   /** Of the frames it takes; beyond 1518 in several buffers, which must be mergeable. */
@@ -52,15 +52,16 @@ export function whyNoTestpmd(): string | undefined {
     : undefined;
 }
 
-export function virtioUser({ socket, packed, mergeable, inOrder }: VirtioUser): string {
+export function virtioUser({ socket, packed, mergeable, inOrder }: VirtioUser, port = 0): string {
   const bit = (on: boolean) => (on ? 1 : 0);
   return [
-    `net_virtio_user0,path=${socket},queues=1,queue_size=${QUEUE_SIZE}`,
+    `net_virtio_user${port},path=${socket},queues=1,queue_size=${QUEUE_SIZE}`,
     `packed_vq=${bit(packed)},mrg_rxbuf=${bit(mergeable)},in_order=${bit(inOrder)}`,
   ].join(',');
 }
 
-export const netVhost = (socket: string): string => `net_vhost0,iface=${socket},queues=1`;
+export const netVhost = (socket: string, port = 0): string =>
+  `net_vhost${port},iface=${socket},queues=1`;
 
 export class Testpmd {
   readonly #child: Child;
@@ -77,7 +78,7 @@ export class Testpmd {
 
   /** Running, its port up; nothing is forwarded yet. */
   static async start(options: TestpmdOptions): Promise<Testpmd> {
-    const { device, frameBytes = 64, largestBytes = ORDINARY_BYTES, cpus = [0, 1] } = options;
+    const { devices, frameBytes = 64, largestBytes = ORDINARY_BYTES, cpus = [0, 1] } = options;
     started++;
     const eal = ['-l', cpus.join(','), '--main-lcore', `${cpus[0]}`, '--no-huge', '--no-pci'];
     const own = [
@@ -90,7 +91,8 @@ export class Testpmd {
     const frames = [`--mbuf-size=${MBUF_BYTES}`, `--txpkts=${frameBytes}`];
     const large =
       largestBytes > ORDINARY_BYTES ? ['--enable-scatter', `--max-pkt-len=${largestBytes}`] : [];
-    const args = [...eal, ...own, `--vdev=${device}`, '--', ...app, ...frames, ...large];
+    const ports = devices.map((device) => `--vdev=${device}`);
+    const args = [...eal, ...own, ...ports, '--', ...app, ...frames, ...large];
     // Into a pipe its words would come when 4 KiB of them are together.
     const child = start({ command: 'stdbuf', args: ['-oL', PROGRAM, ...args] }, true);
     const made = new Testpmd(child);
@@ -102,10 +104,11 @@ export class Testpmd {
     return this.#child.pid;
   }
 
-  async forward(mode: Forwarding): Promise<void> {
+  /** `firstBursts`: bursts of 32 frames each port sends by itself before it forwards. */
+  async forward(mode: Forwarding, firstBursts = 0): Promise<void> {
     const from = this.#said.length;
     this.#tell(`set fwd ${mode}`);
-    this.#tell('start');
+    this.#tell(firstBursts > 0 ? `start tx_first ${firstBursts}` : 'start');
     await this.#until('TX offloads=\\S+ - TX RS bit', from);
   }
 

@@ -26,6 +26,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                              InstanceMethod<&Self::startVring>("startVring"),
                              InstanceMethod<&Self::enableVring>("enableVring"),
                              InstanceMethod<&Self::setInband>("setInband"),
+                             InstanceMethod<&Self::askKicks>("askKicks"),
                              InstanceMethod<&Self::setCall>("setCall"),
                              InstanceMethod<&Self::setErr>("setErr"),
                              InstanceMethod<&Self::drainVring>("drainVring"),
@@ -35,6 +36,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                              InstanceMethod<&Self::setLog>("setLog"),
                              InstanceMethod<&Self::setUsedLog>("setUsedLog"),
                              InstanceMethod<&Self::hold>("hold"),
+                             InstanceMethod<&Self::limitTurn>("limitTurn"),
                              InstanceMethod<&Self::changeMemory>("changeMemory"),
                              InstanceMethod<&Self::changeTranslations>("changeTranslations"),
                              InstanceMethod<&Self::translationsSettled>("translationsSettled"),
@@ -88,6 +90,12 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     return static_cast<uint32_t>(Arguments(info).integer(0, 0, DataPlane::kQueuesMax - 1));
   }
 
+  // Two arguments: the first queue and the last.
+  static QueueRange range(const Napi::CallbackInfo& info, size_t index) {
+    const Arguments arguments(info);
+    return {arguments.u32(index), arguments.u32(index + 1)};
+  }
+
   // The one call of the data path: two small arguments in, one small integer out.
   Napi::Value turn(const Napi::CallbackInfo& info) {
     DataPlane* self = plane(info);
@@ -104,7 +112,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
   }
 
   // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory, inflight,
-  // packed, addressing); inflight 0: none; addressing 1: I/O addresses, 2: guest addresses.
+  // packed, addressing, areaQueue); inflight 0: none; addressing 1: I/O addresses, 2: guest
+  // addresses.
   Napi::Value startVring(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
     DataPlane* self = plane(info);
@@ -120,6 +129,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     start.packed = arguments.boolean(12);
     const int64_t addressing = arguments.integer(13, 0, 3);
     start.addressing = {(addressing & 1) != 0, (addressing & 2) != 0};
+    start.areaQueue = static_cast<uint32_t>(arguments.integer(14, 0, DataPlane::kQueuesMax - 1));
     auto memory = memoryById(arguments.u32(10));
     if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
     const uint32_t inflight = arguments.u32(11);
@@ -132,6 +142,12 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
 
   Napi::Value enableVring(const Napi::CallbackInfo& info) {
     plane(info)->enableVring(queue(info), Arguments(info).boolean(1));
+    return info.Env().Undefined();
+  }
+
+  Napi::Value askKicks(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    plane(info)->askKicks(queue(info), arguments.boolean(1));
     return info.Env().Undefined();
   }
 
@@ -167,13 +183,13 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
   }
 
   Napi::Value inFlightTotal(const Napi::CallbackInfo& info) {
-    return number(info, plane(info)->inFlightTotal());
+    return number(info, plane(info)->inFlightTotal(range(info, 0)));
   }
 
-  // (log, data): 0 is no log.
+  // (log, data, first, last): 0 is no log.
   Napi::Value setLog(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
-    plane(info)->setLog(logById(arguments.u32(0)), arguments.boolean(1));
+    plane(info)->setLog(logById(arguments.u32(0)), arguments.boolean(1), range(info, 2));
     return info.Env().Undefined();
   }
 
@@ -185,24 +201,30 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
   }
 
   Napi::Value hold(const Napi::CallbackInfo& info) {
-    plane(info)->hold(Arguments(info).boolean(0));
+    plane(info)->hold(Arguments(info).boolean(0), range(info, 1));
+    return info.Env().Undefined();
+  }
+
+  Napi::Value limitTurn(const Napi::CallbackInfo& info) {
+    plane(info)->limitTurn(Arguments(info).u32(0));
     return info.Env().Undefined();
   }
 
   Napi::Value changeMemory(const Napi::CallbackInfo& info) {
     auto memory = memoryById(Arguments(info).u32(0));
     if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
-    if (plane(info)->inFlightTotal() > 0) return number(info, -EBUSY);
-    plane(info)->changeMemory(memory);
+    const QueueRange queues = range(info, 1);
+    if (plane(info)->inFlightTotal(queues) > 0) return number(info, -EBUSY);
+    plane(info)->changeMemory(memory, queues);
     return number(info, 0);
   }
 
-  // (memory, first, last)
+  // (memory, first address, last address, first queue, last queue)
   Napi::Value changeTranslations(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
     auto memory = memoryById(arguments.u32(0));
     if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
-    plane(info)->changeTranslations(memory, {arguments.u64(1), arguments.u64(2)});
+    plane(info)->changeTranslations(memory, {arguments.u64(1), arguments.u64(2)}, range(info, 3));
     return info.Env().Undefined();
   }
 

@@ -1,4 +1,4 @@
-// The part of the data plane that fills receive chains: kReceiveFrames, kUnpop.
+// The part of the data plane that knows lists of chains: kReceiveFrames, kUnpop, kCompleteList.
 
 #include <algorithm>
 #include <cerrno>
@@ -101,6 +101,42 @@ int DataPlane::receiveFramesInto(const CommandRecord& command, const uint32_t* l
   return 0;
 }
 
+// TypeScript has counted the room; a chain whose ring is gone, or that is no chain, gets nothing.
+void DataPlane::copyFrame(const CommandRecord& command) {
+  captureSegments_.clear();
+  const uint32_t* targets = nullptr;
+  const bool inside = frameTargets(command, &targets) && command.length >= 0 &&
+                      sliceArena(arena_, command.tailOffset, command.tailByte, &captureSegments_);
+  if (!inside) {
+    operations_.ended(command, -EINVAL);
+    return;
+  }
+  copier_.begin();
+  for (const iovec& prefix : captureSegments_) copier_.append(prefix.iov_base, prefix.iov_len);
+  const DescriptorChain* rest = chainOf(command.chain);
+  if (rest != nullptr) {
+    copier_.append(*rest, command.chainOffset, static_cast<uint64_t>(command.length));
+  }
+  for (uint32_t i = 0; i < command.usedLength; i++) {
+    const DescriptorChain* target = chainOf(targets[i]);
+    if (target != nullptr) complete(targets[i], 0, 0, 0, copier_.fill(*target));
+  }
+  if (command.flags & kCommandComplete) complete(command.chain, 0, 0, 0, 0);
+}
+
+bool DataPlane::frameTargets(const CommandRecord& command, const uint32_t** chains) {
+  if (command.usedLength == 1) {
+    *chains = &command.file;
+    return true;
+  }
+  if (command.file % alignof(uint32_t) != 0) return false;
+  const uint64_t bytes = uint64_t{command.usedLength} * sizeof(uint32_t);
+  if (!sliceArena(arena_, command.file, bytes, &captureSegments_)) return false;
+  if (bytes > 0) *chains = static_cast<const uint32_t*>(captureSegments_[0].iov_base);
+  captureSegments_.clear();
+  return true;
+}
+
 // The frame that frameUsed_ tells of, without its header.
 void DataPlane::captureReceived(const CommandRecord& command, const WaitingChains& chains) {
   if (capture_ == nullptr) return;
@@ -128,6 +164,19 @@ void DataPlane::capture(uint32_t tag, const iovec& prefix, uint32_t chain, uint3
   const DescriptorChain* rest = chainOf(chain);
   if (rest != nullptr) rest->slice(false, offset, bytes, &captureSegments_);
   capture_->add(tag, captureSegments_);
+}
+
+void DataPlane::completeList(const CommandRecord& command) {
+  std::vector<iovec>& list = captureSegments_;
+  list.clear();
+  const uint64_t bytes = uint64_t{command.usedLength} * sizeof(uint32_t);
+  if (!sliceArena(arena_, command.chainOffset, bytes, &list)) {
+    operations_.ended(command, -EINVAL);
+    return;
+  }
+  if (list.empty()) return;
+  const auto* chains = static_cast<const uint32_t*>(list[0].iov_base);
+  for (uint32_t i = 0; i < command.usedLength; i++) complete(chains[i], 0, 0, 0, 0);
 }
 
 void DataPlane::unpop(uint32_t chain) {

@@ -87,7 +87,7 @@ int DataPlane::startVring(const VringStart& start, std::shared_ptr<GuestMemory> 
                                         start.eventIdx, start.addressing},
                                        ringLog(start.queue));
   if (result != 0) return result;
-  const int tracked = added->ring.track(start.inflight, start.queue);
+  const int tracked = added->ring.track(start.inflight, start.areaQueue);
   if (tracked != 0) return tracked;
   if (start.kickFd >= 0) {
     added->pollToken = nextToken_++;
@@ -112,6 +112,10 @@ void DataPlane::setInband(uint32_t queue, bool kicks, bool calls) {
     found->inbandKicks = kicks;
     found->inbandCalls = calls;
   }
+}
+
+void DataPlane::askKicks(uint32_t queue, bool asked) {
+  if (Vring* found = vring(queue)) found->kicksAsked = asked;
 }
 
 void DataPlane::setCall(uint32_t queue, int fd) {
@@ -151,13 +155,34 @@ int64_t DataPlane::endVring(uint32_t queue) {
 RingLog DataPlane::ringLog(uint32_t queue) const {
   const auto place = usedLogs_.find(queue);
   const bool used = place != usedLogs_.end();
-  return {log_, logData_, used, used ? place->second : 0};
+  const RangeLog* entry = logOf(queue);
+  return {entry != nullptr ? entry->log : nullptr, entry != nullptr && entry->data, used,
+          used ? place->second : 0};
 }
 
-void DataPlane::setLog(std::shared_ptr<const DirtyLog> log, bool data) {
-  log_ = std::move(log);
-  logData_ = data;
-  for (uint32_t queue : active_) vrings_[queue]->ring.setLog(ringLog(queue));
+const DataPlane::RangeLog* DataPlane::logOf(uint32_t queue) const {
+  for (const RangeLog& entry : logs_) {
+    if (entry.range.holds(queue)) return &entry;
+  }
+  return nullptr;
+}
+
+void DataPlane::setLog(std::shared_ptr<const DirtyLog> log, bool data, QueueRange range) {
+  std::erase_if(logs_, [&](const RangeLog& entry) { return entry.range.first == range.first; });
+  if (log != nullptr) logs_.push_back({range, std::move(log), data});
+  for (uint32_t queue : active_) {
+    if (range.holds(queue)) vrings_[queue]->ring.setLog(ringLog(queue));
+  }
+}
+
+void DataPlane::hold(bool held, QueueRange range) {
+  std::erase_if(held_, [&](const QueueRange& one) { return one.first == range.first; });
+  if (held) held_.push_back(range);
+}
+
+bool DataPlane::held(uint32_t queue) const {
+  return std::any_of(held_.begin(), held_.end(),
+                     [queue](const QueueRange& range) { return range.holds(queue); });
 }
 
 void DataPlane::setUsedLog(uint32_t queue, bool on, uint64_t address) {
@@ -172,27 +197,29 @@ uint32_t DataPlane::inFlight(uint32_t queue) const {
   const Vring* found = vring(queue);
   if (found == nullptr) return 0;
   if (found->fault == RingFault::kHandler) return operations_.busyOf(queue);
-  const bool leftovers = found->draining && found->popping() && !held_;
+  const bool leftovers = found->draining && found->popping() && !held(queue);
   return found->ring.inFlightCount() + (leftovers ? found->ring.leftoverCount() : 0);
 }
 
-uint32_t DataPlane::inFlightTotal() const {
+uint32_t DataPlane::inFlightTotal(QueueRange range) const {
   uint32_t total = 0;
-  for (uint32_t queue : active_) total += inFlight(queue);
+  for (uint32_t queue : active_) total += range.holds(queue) ? inFlight(queue) : 0;
   return total;
 }
 
-void DataPlane::changeMemory(const std::shared_ptr<GuestMemory>& memory) {
+void DataPlane::changeMemory(const std::shared_ptr<GuestMemory>& memory, QueueRange range) {
   for (uint32_t queue : active_) {
+    if (!range.holds(queue)) continue;
     if (!vrings_[queue]->ring.move(memory)) giveUp(queue, RingFault::kRingAddress);
     vrings_[queue]->awaiting = false;
   }
 }
 
-void DataPlane::changeTranslations(const std::shared_ptr<GuestMemory>& memory,
-                                   const IoRange& range) {
+void DataPlane::changeTranslations(const std::shared_ptr<GuestMemory>& memory, const IoRange& range,
+                                   QueueRange queues) {
   settling_ = true;
   for (uint32_t queue : active_) {
+    if (!queues.holds(queue)) continue;
     Vring* owner = vrings_[queue].get();
     Virtqueue& ring = owner->ring;
     if (!ring.space().platform()) continue;
@@ -259,7 +286,7 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
     reap();
     takePolled();
     publish();
-    if (!held_) popAll();
+    popAll();
     if (requests_ + completions_ + events_ > 0 || wake_ || !mayBlock) return packTurn();
     if (quiesced()) return packTurn();
     sleep();
@@ -268,7 +295,8 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
 
 // Somebody waits for the last request to go, and it left no record behind: most complete natively.
 bool DataPlane::quiesced() const {
-  if (held_ && inFlightTotal() == 0) return true;
+  const auto drained = [this](const QueueRange& range) { return inFlightTotal(range) == 0; };
+  if (std::any_of(held_.begin(), held_.end(), drained)) return true;
   if (settling_ && !staleInFlight()) return true;
   return std::any_of(active_.begin(), active_.end(), [this](uint32_t queue) {
     return vrings_[queue]->draining && inFlight(queue) == 0;
@@ -309,8 +337,16 @@ void DataPlane::runCommands(uint32_t count) {
                command.usedLength);
       continue;
     }
+    if (command.code == static_cast<uint32_t>(CommandCode::kCompleteList)) {
+      completeList(command);
+      continue;
+    }
     if (command.code == static_cast<uint32_t>(CommandCode::kReceiveFrames)) {
       receiveFrames(command);
+      continue;
+    }
+    if (command.code == static_cast<uint32_t>(CommandCode::kCopyFrame)) {
+      copyFrame(command);
       continue;
     }
     if (command.code == static_cast<uint32_t>(CommandCode::kUnpop)) {
@@ -395,7 +431,7 @@ void DataPlane::addEvent(EventCode code, uint32_t queue, uint32_t detail) {
 }
 
 void DataPlane::publish() {
-  bool logged = false;
+  const DirtyLog* logged = nullptr;
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
     if (!owner->ring.unpublished()) continue;
@@ -403,7 +439,11 @@ void DataPlane::publish() {
     if (owner->ring.poisoned()) giveUp(queue, RingFault::kMemoryLost);
     if (owner->fault != RingFault::kNone) continue;
     owner->ring.publish();
-    logged |= owner->ring.logging();
+    if (owner->ring.logging()) {
+      const DirtyLog* log = logOf(queue)->log.get();
+      if (logged != nullptr && logged != log) logged->signal();
+      logged = log;
+    }
     if (!owner->ring.needsCall()) continue;
     owner->call();
     if (owner->callsByMessage() && !owner->callTold) {
@@ -411,7 +451,7 @@ void DataPlane::publish() {
       addEvent(EventCode::kCall, queue, 0);
     }
   }
-  if (logged) log_->signal();
+  if (logged != nullptr) logged->signal();
 }
 
 void DataPlane::giveUp(uint32_t queue, RingFault fault) {
@@ -429,7 +469,7 @@ void DataPlane::popAll() {
   for (size_t i = 0; i < count; i++) {
     const uint32_t queue = active_[(firstActive_ + i) % count];
     Vring* owner = vrings_[queue].get();
-    if (owner->popping()) popVring(queue, owner);
+    if (owner->popping() && !held(queue)) popVring(queue, owner);
   }
   firstActive_++;
 }
@@ -445,13 +485,16 @@ void DataPlane::popVring(uint32_t queue, Vring* owner) {
   const uint32_t half = std::max(1u, owner->ring.outstanding() / 2);
   count = std::min({count, half, kPopsPerTurnMax, kRequestsMax - requests_});
   owner->ring.disableNotification();
+  uint64_t bytes = 0;
   for (uint32_t i = 0; i < count && fault == RingFault::kNone; i++) {
-    if (owner->ring.capped()) break;
+    if (owner->ring.capped() || bytes >= turnBytesMax_) break;
     uint16_t head = 0;
     fault = owner->ring.pop(&head);
     if (fault != RingFault::kNone) break;
-    fillRecord(owner->ring.chain(head), chainToken(queue, head), options_.headerBytes,
+    const DescriptorChain& chain = owner->ring.chain(head);
+    fillRecord(chain, chainToken(queue, head), options_.headerBytes,
                &options_.exchange->requests[requests_++]);
+    bytes += chain.readableBytes;
     owner->requests++;
   }
   if (fault != RingFault::kNone || owner->ring.poisoned()) stopPopping(queue, owner, fault);
@@ -523,10 +566,9 @@ void DataPlane::watchedReadable(uint32_t token, bool hungUp) {
 
 bool DataPlane::anyWork() const {
   if (engine_->ready()) return true;
-  if (held_) return false;
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
-    if (!owner->popping() || owner->ring.capped()) continue;
+    if (held(queue) || !owner->popping() || !owner->kicksAsked || owner->ring.capped()) continue;
     if (!owner->ring.mapped()) return true;
     uint32_t count = 0;
     if (owner->ring.available(&count) != RingFault::kNone || count > 0) {
@@ -550,8 +592,9 @@ void DataPlane::sleep() {
   bool polled = false;
   for (uint32_t queue : active_) {
     Vring* owner = vrings_[queue].get();
-    if (held_ || !owner->popping() || !owner->ring.mapped()) continue;
+    if (held(queue) || !owner->popping() || !owner->ring.mapped()) continue;
     polled |= owner->polled();
+    if (!owner->kicksAsked) continue;
     if (owner->ring.enableNotification() && !owner->ring.capped()) more = true;
   }
   if (more) return;

@@ -12,6 +12,7 @@
 
 #include "exchange.h"
 #include "frame-capture.h"
+#include "frame-copier.h"
 #include "frame-receiver.h"
 #include "io-engine.h"
 #include "operation-runner.h"
@@ -41,11 +42,21 @@ struct VringStart {
   bool packed = false;
   std::shared_ptr<InflightArea> inflight = nullptr;  // none: requests are not recorded
   Addressing addressing = {};
+  uint32_t areaQueue = 0;  // in the inflight area: the device's own index of the vring
 };
+
+// Vrings by their index, both ends included: those of one device, where a data plane serves
+// several, each with a guest memory of its own.
+struct QueueRange {
+  uint32_t first;
+  uint32_t last;
+  bool holds(uint32_t queue) const { return queue >= first && queue <= last; }
+};
+constexpr QueueRange kAllQueues = {0, UINT32_MAX};
 
 class DataPlane {
  public:
-  // vhost-user carries the vring index in 8 bits.
+  // vhost-user carries the vring index in 8 bits; several devices share them.
   static constexpr uint32_t kQueuesMax = 256;
   // A vsock device has one for each connection; a bound, so that a device's leak is an error.
   static constexpr size_t kWatchesMax = 65536;
@@ -70,6 +81,9 @@ class DataPlane {
   void enableVring(uint32_t queue, bool enabled);
   // vhost-user in-band notifications, of a ring that has just started: see Vring.
   void setInband(uint32_t queue, bool kicks, bool calls);
+  // Whether the driver is asked for kicks, and a spin watches the ring. Without, new chains are
+  // popped in turns that come for another reason.
+  void askKicks(uint32_t queue, bool asked);
   void setCall(uint32_t queue, int fd);
   void setErr(uint32_t queue, int fd);
 
@@ -79,26 +93,31 @@ class DataPlane {
   void drainVring(uint32_t queue, bool suspend = false);
   int64_t endVring(uint32_t queue);
   uint32_t inFlight(uint32_t queue) const;
-  uint32_t inFlightTotal() const;
+  uint32_t inFlightTotal(QueueRange range = kAllQueues) const;
 
-  // The dirty log for all vrings, nullptr: none; whether what is written into buffers goes into it
+  // The dirty log of some vrings, nullptr: none; whether what is written into buffers goes into it
   // (VHOST_F_LOG_ALL). In force for every request that completes from now on.
-  void setLog(std::shared_ptr<const DirtyLog> log, bool data);
+  void setLog(std::shared_ptr<const DirtyLog> log, bool data, QueueRange range = kAllQueues);
   // Whether a vring's used ring goes into it too, and at which address (VHOST_VRING_F_LOG); also
   // before the vring starts.
   void setUsedLog(uint32_t queue, bool on, uint64_t address);
 
-  // Pops nothing on any vring while held; for changes of memory.
-  void hold(bool held) { held_ = held; }
+  // Pops nothing on these vrings while held; for changes of memory.
+  void hold(bool held, QueueRange range = kAllQueues);
   // Only while nothing is in flight. Vrings that lie outside the new memory are given up.
-  void changeMemory(const std::shared_ptr<GuestMemory>& memory);
+  void changeMemory(const std::shared_ptr<GuestMemory>& memory, QueueRange range = kAllQueues);
 
   // Goes over to other translations of the same memory, changed in `range`, at once. Requests in
   // flight that use the range go on; translationsSettled() says when the last one has gone.
-  void changeTranslations(const std::shared_ptr<GuestMemory>& memory, const IoRange& range);
+  void changeTranslations(const std::shared_ptr<GuestMemory>& memory, const IoRange& range,
+                          QueueRange queues = kAllQueues);
   bool translationsSettled();
   // The I/O address a kMissing or kNoPermission event of the queue is about.
   uint64_t missingAddress(uint32_t queue) const;
+
+  // Readable bytes of one vring's requests after which a turn pops no more of it: where a request
+  // means a copy, one guest must not keep the others waiting. No limit by default.
+  void limitTurn(uint64_t bytes) { turnBytesMax_ = bytes; }
 
   // One turn: run commands, finish what is done, tell the driver, pop what is new. Without any of
   // that it sleeps (mayBlock) until there is something, or until what is drained or held has
@@ -156,7 +175,10 @@ class DataPlane {
   int receiveFramesInto(const CommandRecord& command, const uint32_t* list,
                         const FrameFilter* filter, FrameReport* report);
   void captureReceived(const CommandRecord& command, const WaitingChains& chains);
+  void copyFrame(const CommandRecord& command);
+  bool frameTargets(const CommandRecord& command, const uint32_t** chains);
   void unpop(uint32_t chain);
+  void completeList(const CommandRecord& command);
   void reap();
   void finish(const Operation& op, int result);
   void complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, uint32_t tailByte,
@@ -187,6 +209,7 @@ class DataPlane {
   SpinPolicy deviceSpin_;
   Arena arena_;
   FrameReceiver frames_;
+  FrameCopier copier_;
   std::unique_ptr<FrameCapture> capture_;       // nobody looks on: none
   std::vector<iovec> captureSegments_;          // scratch of capture
   std::vector<uint32_t> frameUsed_;             // scratch of receiveFrames
@@ -205,13 +228,20 @@ class DataPlane {
   uint32_t eventsReported_ = 0;  // those TypeScript has been told of
   // For which the table had no room: at most 5 for each vring and 2 for each watched descriptor.
   std::vector<EventRecord> lateEvents_;
-  std::shared_ptr<const DirtyLog> log_;
-  bool logData_ = false;
+  struct RangeLog {
+    QueueRange range;
+    std::shared_ptr<const DirtyLog> log;
+    bool data;
+  };
+  const RangeLog* logOf(uint32_t queue) const;
+  std::vector<RangeLog> logs_;             // one for each device that has one
   std::map<uint32_t, uint64_t> usedLogs_;  // queue index to address
   std::set<uint32_t> stale_;               // chains in flight whose translation was taken back
   bool settling_ = false;                  // somebody waits for those
   bool wake_ = false;
-  bool held_ = false;
+  bool held(uint32_t queue) const;
+  std::vector<QueueRange> held_;
+  uint64_t turnBytesMax_ = UINT64_MAX;
 };
 
 }  // namespace vhost

@@ -37,6 +37,14 @@ enum class CommandCode : uint32_t {
   kReceiveFrames = 10,
   // The ring forgets the chain, and will pop it again: only for the last one popped of its ring.
   kUnpop = 11,
+  // One frame over chains that wait for it: tailByte bytes of the arena from tailOffset on, then
+  // `length` bytes of the readable part of `chain` (kNoChain: none) from chainOffset on, into
+  // usedLength chains, each completed with what it got. `file` is the chain if there is one, else
+  // where the arena has their numbers. kCommandComplete: `chain` is completed too.
+  kCopyFrame = 12,
+  // Gives chains back in which nothing was written: `usedLength` of their numbers in the arena from
+  // chainOffset on. A command for each costs more than all that is done about it.
+  kCompleteList = 13,
 };
 
 // CommandRecord::flags.

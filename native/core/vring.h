@@ -26,6 +26,8 @@ class Vring {
   // The ring's own translation was taken back: it is unmapped once nothing is in flight.
   bool leaving = false;
   RingFault fault = RingFault::kNone;
+  // Chains that come are looked for when a turn comes by, not by waking for them.
+  bool kicksAsked = true;
   bool inbandKicks = false;  // kicks come as messages: without descriptor nothing is polled
   bool inbandCalls = false;  // without descriptor calls leave as messages
   bool callTold = false;     // such a call is among the events TypeScript has not seen yet

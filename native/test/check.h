@@ -15,9 +15,18 @@ struct Failure {
   std::string what;
 };
 
+// Thrown by a test that can't run here.
+struct Skipped {
+  std::string why;
+};
+
 struct Registration {
   Registration(const char* name, const char* file, void (*run)());
 };
+
+[[noreturn]] inline void skip(std::string why) {
+  throw Skipped{std::move(why)};
+}
 
 [[noreturn]] void fail(const char* file, int line, const std::string& what);
 

@@ -19,6 +19,7 @@ constexpr uint32_t kSync = 3;
 constexpr uint32_t kAllocate = 4;
 constexpr uint32_t kWriteZeros = 5;
 constexpr uint32_t kComplete = 6;
+constexpr uint32_t kCompleteList = 13;
 
 TEST("a command that makes no sense completes with -EINVAL and touches nothing") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -219,6 +220,36 @@ TEST("a queue that can't be: index, size, addresses; its descriptors are closed"
   CHECK_EQ(rig.plane->inFlight(300), 0u);
   CHECK_EQ(rig.plane->endVring(300), -ENOENT);
   CHECK_EQ(rig.plane->addFile(IoEngine::kFilesMax, rig.file.fd(), 0), -EINVAL);
+}
+
+TEST("kCompleteList: all of a list go back unwritten, what is none is passed over") {
+  Rig rig({.driver = {.size = 64}});
+  for (uint16_t slot = 0; slot < 3; slot++) rig.post(slot, false, 0, 512);
+  rig.turnUntil([&](const Rig::Turn&) { return rig.plane->inFlight(0) == 3; });
+  uint32_t list[] = {0, 77 << 16, 3, 6};
+  rig.plane->setArena({reinterpret_cast<uint8_t*>(list), sizeof list});
+  CommandRecord& record = rig.command(kCompleteList, kNoChain);
+  record.usedLength = 4;
+  CHECK_EQ(rig.turn().completions, 0u);
+  CHECK_EQ(rig.plane->inFlight(0), 0u);
+  for (uint32_t i = 0; i < 3; i++) {
+    Used used{};
+    CHECK(rig.driver.takeUsed(&used));
+    CHECK_EQ(used.id, 3 * i);
+    CHECK_EQ(used.length, 0u);
+  }
+  // One entry more than the arena has; far outside; nothing at all.
+  const struct {
+    uint32_t offset;
+    uint32_t count;
+    uint32_t completions;
+  } rows[] = {{4, 4, 1}, {UINT32_MAX, UINT32_MAX, 1}, {16, 0, 0}};
+  for (const auto& row : rows) {
+    CommandRecord& bad = rig.command(kCompleteList, kNoChain);
+    bad.chainOffset = row.offset;
+    bad.usedLength = row.count;
+    CHECK_EQ(rig.turn().completions, row.completions);
+  }
 }
 
 TEST("a data plane that goes with requests in flight leaves nothing behind") {

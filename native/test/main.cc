@@ -30,15 +30,18 @@ const char* baseName(const char* path) {
 bool runOne(const Entry& entry, int number) {
   const auto start = std::chrono::steady_clock::now();
   std::string trouble;
+  std::string skipped;
   try {
     entry.run();
   } catch (const Failure& failure) {
     trouble = failure.what;
+  } catch (const Skipped& skip) {
+    skipped = " # SKIP " + skip.why;
   }
   const auto spent = std::chrono::steady_clock::now() - start;
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(spent).count();
-  std::printf("%s %d - %s: %s # time=%lldms\n", trouble.empty() ? "ok" : "not ok", number,
-              baseName(entry.file), entry.name, static_cast<long long>(ms));
+  std::printf("%s %d - %s: %s%s # time=%lldms\n", trouble.empty() ? "ok" : "not ok", number,
+              baseName(entry.file), entry.name, skipped.c_str(), static_cast<long long>(ms));
   if (!trouble.empty()) std::printf("  # %s\n", trouble.c_str());
   std::fflush(stdout);
   return trouble.empty();

@@ -73,6 +73,31 @@ TEST("RG-044: a kick without buffers, and a storm of them, end no turn") {
   });
 }
 
+TEST("kicks not asked for: chains wake nobody, and are popped when something else does") {
+  forBothEngines([](bool uring) {
+    Rig rig({.uring = uring, .pollUs = 1000});
+    rig.plane->askKicks(0, false);
+    const uint16_t asked = rig.driver.availEvent();
+    const auto start = Clock::now();
+    const Later post(20, [&] { rig.post(0, true, 0, 512); });
+    const Later wake(80, [&] { eventfd_write(rig.wakeFd, 1); });
+    const Rig::Turn turn = rig.turn(true);
+    CHECK(turn.wake);
+    CHECK_EQ(turn.requests, 1u);
+    CHECK(Clock::now() - start >= std::chrono::milliseconds(70));
+    CHECK_EQ(rig.driver.availEvent(), asked);
+    rig.decide(turn);
+    rig.serve(0);
+    rig.plane->askKicks(0, true);
+    const Later kick(20, [&] {
+      rig.post(1, true, 0, 512);
+      rig.kick();
+    });
+    CHECK_EQ(rig.turn(true).requests, 1u);
+    CHECK(rig.driver.availEvent() != asked);
+  });
+}
+
 TEST("RG-044: chains that were there before the start need no kick") {
   for (const bool eventIdx : {false, true}) {
     Rig rig({.driver = {.eventIdx = eventIdx, .base = 65535}});

@@ -26,7 +26,7 @@ export interface NetFlags extends ServeFlags {
   readonly workers: number;
 }
 
-const EXIT_REASONS: Readonly<Record<HostEndError['reason'], ExitReason>> = {
+export const HOST_END_EXIT_REASONS: Readonly<Record<HostEndError['reason'], ExitReason>> = {
   unusable: 'input',
   permission: 'permission',
   option: 'usage',
@@ -85,7 +85,7 @@ function openDevice(options: NetOptions, log: Log): NetDevice {
     return new NetDevice(options, (message) => log.warn({}, message));
   } catch (error) {
     if (error instanceof HostEndError) {
-      throw new UserError(EXIT_REASONS[error.reason], error.message);
+      throw new UserError(HOST_END_EXIT_REASONS[error.reason], error.message);
     }
     throw error;
   }

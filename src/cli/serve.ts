@@ -8,6 +8,7 @@ import {
   type Log,
   listenOnFd,
   listenOnPath,
+  type PoolShare,
   type VirtioDevice,
 } from '../core/index.js';
 import { EXIT_CODES, UserError } from './exit-codes.js';
@@ -35,6 +36,8 @@ export interface Served {
   /** An inherited socket, where there is no path. */
   readonly fd?: number | undefined;
   readonly workers: number;
+  /** Of workers that serve several of these. */
+  readonly share?: PoolShare | undefined;
 }
 
 export interface ServeOptions {
@@ -47,18 +50,21 @@ export interface ServeOptions {
 /** A drain that hangs must not keep a service manager waiting: its limit is 90 s, ours less. */
 const STOP_TIMEOUT_MS = 10_000;
 
-export function loggerOf(name: string, flags: ServeFlags): Log {
+export function loggerOf(name: string, flags: Pick<ServeFlags, 'log-level' | 'log-format'>): Log {
   return createLogger({ name, level: flags['log-level'], format: flags['log-format'] });
 }
 
 /** Serves until a signal or the end of all listeners. */
-export async function serve(flags: ServeFlags, options: ServeOptions): Promise<void> {
+export async function serve(
+  flags: Omit<ServeFlags, 'socket' | 'fd'>,
+  options: ServeOptions,
+): Promise<void> {
   const { served, log } = options;
   const listeners = openListeners(served, flags.client);
-  const daemons = served.map(({ device, workers }, index) => {
+  const daemons = served.map(({ device, workers, share }, index) => {
     const listener = listeners[index] as Listener;
     const { once, aio, 'poll-us': pollUs } = flags;
-    return new Daemon({ device, listener, log, workers, engine: aio, pollUs, once });
+    return new Daemon({ device, listener, log, workers, engine: aio, pollUs, once, share });
   });
   setStop((signal) => {
     log.info({ signal }, 'stopping');

@@ -10,6 +10,7 @@ import {
   WORKER_FLAGS,
 } from '../cli/base-command.js';
 import { capabilitiesJson } from '../cli/capabilities.js';
+import { UserError } from '../cli/exit-codes.js';
 import { Flags } from '../cli/flags.js';
 import { qemuNetArgsText } from '../cli/qemu-args.js';
 
@@ -27,6 +28,13 @@ export default class Net extends BaseCommand {
 
   static override flags = {
     ...SOCKET_FLAGS,
+    socket: Flags.string({
+      aliases: ['socket-path'],
+      multiple: true,
+      multipleNonGreedy: true,
+      description: 'listen on this UNIX socket; with --switch once for each guest',
+      helpValue: 'PATH',
+    }),
     tap: Flags.string({
       description: 'a tap of the host, made if it does not exist',
       helpValue: 'NAME',
@@ -51,6 +59,29 @@ export default class Net extends BaseCommand {
       helpValue: 'LOCAL,REMOTE',
     }),
     null: Flags.boolean({ description: 'drop what the guest sends, deliver nothing' }),
+    switch: Flags.string({
+      description: 'a learning switch between the guests of several --socket',
+      helpValue: 'NAME',
+    }),
+    port: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      description: 'VLANs of the Nth --socket: N:access=V, N:trunk=V+V[,native=V]; N:isolated',
+      helpValue: 'N:RULE',
+    }),
+    'mac-age': Flags.integer({
+      min: 1,
+      description: 'the switch forgets addresses not heard of for so long (default: 300)',
+      helpValue: 'SECONDS',
+    }),
+    'storm-limit': Flags.integer({
+      min: 0,
+      description: 'broadcasts and multicasts a port may send (default: 10000; 0: any number)',
+      helpValue: 'PER-SECOND',
+    }),
+    'no-offload': Flags.boolean({
+      description: 'guests at the switch leave no checksum and no segment to each other',
+    }),
     mac: Flags.string({
       description: 'address of the card, where the front-end asks us for it (default: random)',
       helpValue: 'MAC',
@@ -95,13 +126,66 @@ export default class Net extends BaseCommand {
       return;
     }
     const { flags } = await this.parse(Net);
-    checkSocketFlags(flags);
+    const { socket: sockets = [], ...rest } = flags;
+    const socket = sockets[0];
+    if (flags.switch !== undefined) {
+      checkSwitchFlags(flags, sockets);
+      const { runSwitch } = await import('../cli/run-switch.js');
+      await runSwitch({ ...rest, switch: flags.switch, sockets });
+      return;
+    }
+    checkCardFlags(flags, sockets);
+    checkSocketFlags({ ...flags, socket });
     if (flags['print-qemu-args']) {
       const { client, mac, 'queue-pairs': pairs } = flags;
-      process.stdout.write(qemuNetArgsText({ socket: socketForQemu(flags), client, pairs, mac }));
+      process.stdout.write(
+        qemuNetArgsText({ socket: socketForQemu({ socket }), client, pairs, mac }),
+      );
       return;
     }
     const { runNet } = await import('../cli/run-net.js');
-    await runNet(flags);
+    await runNet({ ...rest, socket });
   }
 }
+
+const OF_A_SWITCH = ['port', 'mac-age', 'storm-limit', 'no-offload'];
+
+function checkCardFlags(
+  flags: Readonly<Record<string, unknown>>,
+  sockets: readonly string[],
+): void {
+  const strange = OF_A_SWITCH.find((name) => flags[name] !== undefined && flags[name] !== false);
+  if (strange !== undefined || sockets.length > 1) {
+    const what = strange === undefined ? 'several --socket need' : `--${strange} needs`;
+    throw new UserError('usage', `${what} --switch NAME`);
+  }
+}
+
+/** What --switch goes together with. */
+function checkSwitchFlags(
+  flags: Readonly<Record<string, unknown>>,
+  sockets: readonly string[],
+): void {
+  const strange = OF_ONE_CARD.find((name) => flags[name] !== undefined && flags[name] !== false);
+  if (strange !== undefined) {
+    throw new UserError('usage', `--${strange} does not go with --switch`);
+  }
+  if (flags['queue-pairs'] !== 1) {
+    throw new UserError('usage', '--switch has one queue pair for each guest');
+  }
+  if (sockets.includes('') || new Set(sockets).size < sockets.length) {
+    throw new UserError('usage', 'each --socket of a switch needs a path of its own');
+  }
+}
+
+const OF_ONE_CARD = [
+  'fd',
+  'tap',
+  'tap-fd',
+  'stream',
+  'stream-listen',
+  'dgram',
+  'null',
+  'mac',
+  'print-qemu-args',
+];

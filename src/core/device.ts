@@ -210,6 +210,13 @@ export interface HandlerContext {
    *  in flight from `offset` on (NO_CHAIN: nothing more). Without a ring, or room in it, nothing
    *  happens. */
   capture(tag: number, prefix: Uint8Array, chain: number, offset: number, bytes: number): void;
+  /** Readable bytes of one queue after which a turn takes no more of its requests. Default: no
+   *  limit. */
+  limitTurn(bytes: number): void;
+  /** Whether the driver is to kick for new chains of a vring (at its start: yes). A device that has
+   *  enough of them to go on with saves the driver's kicks and its own wake-ups: what is new comes
+   *  with the next turn there is. */
+  askKicks(queue: number, asked: boolean): void;
   /**
    * One receive from a socket into several chains in flight of one queue, over when it returns.
    * Each that gets bytes gets a copy of `prefix` (at most 64 bytes) in front, with their number as
@@ -251,8 +258,9 @@ export interface QueueHandler {
   completion(chain: number, tag: number, result: number): void;
   /** A watched descriptor became readable, or hung up: then it is no longer watched. */
   event?(token: number, hungUp: boolean): void;
-  /** What `DeviceHost.tellHandlers` was given, cloned. */
-  message?(message: unknown): void;
+  /** What `DeviceHost.tellHandlers` was given, cloned. `firstQueue`: 0, or where the queues of the
+   *  device that said it begin, in a worker that serves several. */
+  message?(message: unknown, firstQueue: number): void;
   /** What `HandlerContext.callAgain` asked for. */
   again?(): void;
   /** A vring starts, before its first request. resumed: where it last stopped, so that the driver

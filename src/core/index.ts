@@ -8,3 +8,4 @@ export * from './device-state/state-pipe.js';
 export * from './log.js';
 export { VhostUserError, type VhostUserErrorCode } from './protocol/errors.js';
 export type { IoEngineName } from './worker/commands.js';
+export { type PoolShare, SharedPool } from './worker/pool-share.js';

@@ -52,20 +52,29 @@ export interface DataPlane {
     inflight: InflightId,
     packed: boolean,
     addressing: number,
+    areaQueue: number,
   ): number;
   enableVring(queue: number, enabled: boolean): void;
   setInband(queue: number, kicks: boolean, calls: boolean): void;
+  askKicks(queue: number, asked: boolean): void;
   setCall(queue: number, fd: number): void;
   setErr(queue: number, fd: number): void;
   drainVring(queue: number, suspend: boolean): void;
   endVring(queue: number): number;
   inFlight(queue: number): number;
-  inFlightTotal(): number;
-  setLog(log: LogId, data: boolean): void;
+  inFlightTotal(firstQueue: number, lastQueue: number): number;
+  setLog(log: LogId, data: boolean, firstQueue: number, lastQueue: number): void;
   setUsedLog(queue: number, on: boolean, address: bigint): void;
-  hold(held: boolean): void;
-  changeMemory(memory: MemoryId): number;
-  changeTranslations(memory: MemoryId, first: bigint, last: bigint): void;
+  hold(held: boolean, firstQueue: number, lastQueue: number): void;
+  changeMemory(memory: MemoryId, firstQueue: number, lastQueue: number): number;
+  changeTranslations(
+    memory: MemoryId,
+    first: bigint,
+    last: bigint,
+    firstQueue: number,
+    lastQueue: number,
+  ): void;
+  limitTurn(bytes: number): void;
   translationsSettled(): boolean;
   missingAddress(queue: number): bigint;
   copyOut(chain: number, offset: number, to: Uint8Array, at: number, bytes: number): number;

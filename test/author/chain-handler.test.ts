@@ -42,6 +42,7 @@ class Rig {
       options: { start: 10 },
       commands: this.#commands,
       move: () => 0,
+      askKicks: () => {},
       receiveScattered: () => 0,
       callAgain: () => {},
       addFile: () => {},
@@ -54,6 +55,7 @@ class Rig {
       useArena: () => {},
       useCapture: () => {},
       capture: () => {},
+      limitTurn: () => {},
       unwatch: (token) => this.watched.push([token]),
     });
   }

@@ -7,8 +7,8 @@
 #
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
-#   vt_role      disk (format at first sight, verify afterwards) | readonly | rings | rng | net | net-control | net-ethtool |
-#                net-recovery | vsock | migrate | lifecycle | probe
+#   vt_role      disk (format at first sight, verify afterwards) | readonly | rings | rng | net | net-bulk |
+#                net-control | net-ethtool | net-recovery | vsock | vsock-test | migrate | lifecycle | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
 #   vt_part_mib  length of the partition; vt_raw_mib: where the area beyond it starts
@@ -419,6 +419,26 @@ net_stage() {
   say "fact errors $((errors + $(cat /sys/class/net/eth0/statistics/tx_errors)))"
 }
 
+# Two cards by turns, vt_rounds times, as fast as they go: the host gives until it has enough, then takes
+# vt_net_mib. For bench/net.
+net_bulk_stage() {
+  say "stage net-bulk"
+  for card in 0 1; do
+    check link ip link set "eth$card" mtu "$vt_mtu" up
+    check address ip addr add "10.254.$((vt_subnet + card)).2/24" dev "eth$card"
+    check ping ping -c 1 -W 5 "10.254.$((vt_subnet + card)).1"
+  done
+  round=0
+  while [ "$round" -lt "$vt_rounds" ]; do
+    for turn in 0 1; do
+      host=10.254.$((vt_subnet + (round + turn) % 2)).1
+      tcp-bulk take "$host" "$vt_port"
+      tcp-bulk give "$host" "$((vt_port + 1))" "$vt_net_mib"
+    done
+    round=$((round + 1))
+  done
+}
+
 received() { cat "/sys/class/net/$1/statistics/rx_packets"; }
 
 # comes NAME INTERFACE: frames arrive there, within ten seconds.
@@ -497,7 +517,11 @@ ethtool_stage() {
 start_up
 case $vt_role in
   vsock) . /vsock-stage.sh; vsock_stage; finish "$vt_end" ;;
+  vsock-test) . /vsock-stage.sh; linux_test_stage; finish poweroff ;;
   net) net_stage; finish poweroff ;;
+  switch) . /net-stages.sh; switch_stage; finish poweroff ;;
+  passt) . /net-stages.sh; passt_stage; finish poweroff ;;
+  net-bulk) net_bulk_stage; finish poweroff ;;
   net-recovery) net_recovery_stage ;;
   net-control) net_control_stage; ethtool_stage; finish poweroff ;;
   net-ethtool) say "stage net-ethtool"; check link ip link set eth0 up; ethtool_stage; finish poweroff ;;

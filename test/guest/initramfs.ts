@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, isAbsolute, join } from 'node:path';
 
 import { CpioArchive } from './cpio.js';
 import { modulesInLoadOrder } from './kernel-modules.js';
@@ -12,6 +12,8 @@ import { checkoutDir, findProgram, guestCacheDir } from './kernels.js';
 
 /** busybox has no mkfs.ext4, no e2fsck, and its blkdiscard cannot write zeroes. */
 const HOST_PROGRAMS = ['mkfs.ext4', 'e2fsck', 'blkdiscard'];
+/** Beside this file, each of one file of C. */
+const OWN_PROGRAMS = ['vsock-peer', 'tcp-bulk'];
 
 function output(program: string, args: readonly string[]): string {
   const result = spawnSync(program, args, { encoding: 'utf8' });
@@ -43,7 +45,11 @@ function addPrograms(archive: CpioArchive, more: readonly string[]): void {
     if (applet === '' || applet === 'busybox' || HOST_PROGRAMS.includes(applet)) continue;
     archive.link(`bin/${applet}`, 'busybox');
   }
-  const programs = [...HOST_PROGRAMS, ...more].map(requiredProgram);
+  for (const path of more.filter(isAbsolute)) {
+    archive.file(`bin/${basename(path)}`, readFileSync(path));
+  }
+  const names = [...HOST_PROGRAMS, ...more.filter((name) => !isAbsolute(name))];
+  const programs = names.map(requiredProgram);
   for (const path of programs) archive.file(`bin/${basename(path)}`, readFileSync(path));
   for (const path of new Set(programs.flatMap(sharedLibraries))) {
     archive.file(path, readFileSync(path));
@@ -51,12 +57,12 @@ function addPrograms(archive: CpioArchive, more: readonly string[]): void {
 }
 
 /** Compiled here, with the compiler the addon needs anyway. */
-function addVsockPeer(archive: CpioArchive): void {
-  const source = join(checkoutDir(), 'test', 'guest', 'vsock-peer.c');
+function addOwnProgram(archive: CpioArchive, name: string): void {
+  const source = join(checkoutDir(), 'test', 'guest', `${name}.c`);
   mkdirSync(guestCacheDir(), { recursive: true });
-  const program = join(guestCacheDir(), `vsock-peer.${process.pid}`);
+  const program = join(guestCacheDir(), `${name}.${process.pid}`);
   output(process.env.CC ?? 'gcc', ['-O2', '-static', '-o', program, source]);
-  archive.file('bin/vsock-peer', readFileSync(program));
+  archive.file(`bin/${name}`, readFileSync(program));
   rmSync(program);
 }
 
@@ -70,7 +76,7 @@ function addModules(archive: CpioArchive, kernel: GuestKernel): void {
 /**
  * Returns the path of the archive, built anew only when one of its parts has changed. It is not
  * compressed: unpacking gzip under TCG takes longer than handing over the bytes. `programs`: more of
- * the host's, with their libraries.
+ * the host's by name, with their libraries, and static ones by path.
  */
 export function buildInitramfs(kernel: GuestKernel, programs: readonly string[] = []): string {
   const archive = new CpioArchive();
@@ -79,8 +85,9 @@ export function buildInitramfs(kernel: GuestKernel, programs: readonly string[] 
   // The kernel opens the console for PID 1 before anything could mount /dev.
   archive.characterDevice('dev/console', 5, 1).file('init', ours('guest-script.sh'));
   archive.file('vsock-stage.sh', ours('vsock-stage.sh'));
+  archive.file('net-stages.sh', ours('net-stages.sh'));
   addPrograms(archive, programs);
-  addVsockPeer(archive);
+  for (const name of OWN_PROGRAMS) addOwnProgram(archive, name);
   addModules(archive, kernel);
   const bytes = archive.finish();
   const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);

@@ -65,3 +65,29 @@ vsock_stage() {
     esac
   done
 }
+
+# Whether something listens on this TCP port.
+listens() { grep -q ":$(printf %04X "$1") 00000000:0000 0A" /proc/net/tcp; }
+
+# Linux's own test program, a test at a time. At TCP port vt_port the host says the role, the port of
+# the control channel and which tests to skip, until it has had enough.
+linux_test_stage() {
+  check link ip link set eth0 up
+  check address ip addr add 10.0.2.15/24 dev eth0
+  while :; do
+    nc 10.0.2.2 "$vt_port" </dev/null >/tmp/word
+    read -r mode port skip </tmp/word || failed "no word of the host's"
+    [ "$mode" = poweroff ] && return
+    host=10.0.2.2
+    [ "$mode" = server ] && host=0.0.0.0
+    # shellcheck disable=SC2086
+    vsock_test --mode="$mode" --control-host=$host --control-port="$port" --peer-cid=2 $skip \
+      >/tmp/test.log 2>&1 &
+    if [ "$mode" = server ]; then
+      check serves soon listens "$port"
+      say "mark serves"
+    fi
+    wait $!
+    say "result $? $(tail -n 1 /tmp/test.log)"
+  done
+}

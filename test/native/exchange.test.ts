@@ -110,6 +110,7 @@ t.test('the constants are those of native code', async (t) => {
     ['kCopy', exchange.OP_COPY],
     ['kReceiveFrames', exchange.OP_RECEIVE_FRAMES],
     ['kUnpop', exchange.OP_UNPOP],
+    ['kCompleteList', exchange.OP_COMPLETE_LIST],
     ['kReadable', exchange.EVENT_READABLE],
     ['kRequestsMax', exchange.REQUESTS_MAX],
     ['kCommandsMax', exchange.COMMANDS_MAX],

@@ -19,6 +19,7 @@ import {
   talk,
   VsockHost,
 } from '../guest/vsock-host.js';
+import { freePort } from '../support/free-port.js';
 import { temporaryDirectory } from '../support/resources.js';
 
 /** One boot with its work under TCG, on a busy machine; and for each MiB there and back. */
@@ -26,6 +27,7 @@ const MIB = Number(process.env.VHOST_TS_VSOCK_MIB ?? 8);
 const BOOT_LIMIT_MS = 120_000 + 500 * MIB;
 const CID = 4242;
 const MANY = 1000;
+const GUEST_WEB_PORT = 3002;
 const VIRTIO_ID_VSOCK = 19;
 const PROGRAMS = ['socat'];
 /** What the host says and the guest repeats; what the guest says is in its stage. */
@@ -39,6 +41,8 @@ const sha = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('he
 /** A daemon with a guest before it, and the host's programs. */
 interface Scene {
   readonly path: string;
+  /** Of this host's, through which the guest's web server is reached. */
+  readonly webPort: number;
   readonly host: VsockHost;
   readonly daemon: Running;
   readonly console: GuestConsole;
@@ -48,13 +52,15 @@ async function scene(t: Test, start: (socket: string) => Promise<Machine>): Prom
   const directory = temporaryDirectory(t);
   const socket = join(directory, 's');
   const path = join(directory, 'v');
+  const webPort = await freePort();
   const args = ['vsock', '--socket', socket, '--guest-cid', `${CID}`, '--uds-path', path];
-  const daemon = await startListening(args, {}, 3 * BOOT_LIMIT_MS);
+  const listen = ['--listen', `tcp:127.0.0.1:${webPort}=${GUEST_WEB_PORT}`];
+  const daemon = await startListening([...args, ...listen], {}, 3 * BOOT_LIMIT_MS);
   const host = new VsockHost(path);
   t.teardown(() => host.close());
   const machine = await start(socket);
   t.teardown(() => machine.child.kill());
-  return { path, host, daemon, console: machine.console };
+  return { path, webPort, host, daemon, console: machine.console };
 }
 
 const parameters = { vt_role: 'vsock', vt_fill_mib: MIB, vt_many: MANY };
@@ -92,7 +98,7 @@ async function saidTimes(console: GuestConsole, text: string, times: number): Pr
 }
 
 /** Programs that people use, on both ends. */
-async function programs(t: Test, { path, console, host }: Scene): Promise<void> {
+async function programs(t: Test, { path, webPort, console, host }: Scene): Promise<void> {
   host.next('socat');
   t.ok(await saidTimes(console, 'mark socat', 1), 'the guest has socat, a shell and a web server');
   t.ok((await socatEcho(path, 3000, PART)).equals(PART), 'socat there and back');
@@ -103,8 +109,10 @@ async function programs(t: Test, { path, console, host }: Scene): Promise<void> 
     'a shell',
   );
   t.comment(`a line of the shell: ${medianMs.toFixed(1)} ms`);
-  const page = sha(await fetchPage(path, 3002, '/said'));
+  const page = sha(await fetchPage(path, GUEST_WEB_PORT, '/said'));
   t.ok(await saidTimes(console, `fact said ${page}`, 1), 'the web page of the guest');
+  const byTcp = await fetch(`http://127.0.0.1:${webPort}/said`);
+  t.equal(sha(Buffer.from(await byTcp.arrayBuffer())), page, 'and through --listen');
 }
 
 /** What the host does from a boot of the guest's to its end. */

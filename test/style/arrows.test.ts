@@ -48,8 +48,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
     values: ['native', 'core', 'core/protocol', 'core/memory', 'core/connection'],
   },
   'core/index.ts': {
-    values: ['core', 'core/daemon', 'core/device-state', 'core/protocol'],
-    types: ['core/worker'],
+    values: ['core', 'core/daemon', 'core/device-state', 'core/protocol', 'core/worker'],
     node: [],
   },
   devices: {

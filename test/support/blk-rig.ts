@@ -48,11 +48,13 @@ export class BlkRig {
       addFile: () => {},
       watch: () => {},
       move: () => 0,
+      askKicks: () => {},
       receiveScattered: () => 0,
       callAgain: () => {},
       useArena: () => {},
       useCapture: () => {},
       capture: () => {},
+      limitTurn: () => {},
       unwatch: () => {},
       copyOut: (chain, offset, to, bytes) => {
         const from = this.#readable.get(chain)?.subarray(offset, offset + bytes) ?? [];

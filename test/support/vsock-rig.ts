@@ -42,6 +42,9 @@ export class PlainContext implements HandlerContext {
   useArena(): void {}
   useCapture(): void {}
   capture(): void {}
+  limitTurn(): void {}
+
+  askKicks(): void {}
 
   callAgain(): void {
     this.again = true;
@@ -118,7 +121,7 @@ export class VsockRig {
     } satisfies VsockHandlerOptions);
     this.#batch = new Batch(this.context.tables);
     this.handler = handlerFactory.create(this.context);
-    this.handler.message?.({ kind: 'features', stream: true, seqpacket: true });
+    this.handler.message?.({ kind: 'features', stream: true, seqpacket: true }, 0);
     t.teardown(() => {
       this.handler.close?.();
       stream.close();

@@ -8,7 +8,8 @@ import { type Log, rateLimited } from '../log.js';
 import { SessionBackendRequests } from '../session/backend-requests.js';
 import { Session } from '../session/session.js';
 import type { IoEngineName } from '../worker/commands.js';
-import { WorkerPool } from '../worker/worker-pool.js';
+import type { PoolShare, QueueWorkers } from '../worker/pool-share.js';
+import { WorkerPool, type WorkerPoolEvents } from '../worker/worker-pool.js';
 import type { Listener } from './listener.js';
 
 /** A front-end that connects and stalls would keep others out (CS-016). */
@@ -25,6 +26,8 @@ export interface DaemonOptions {
   readonly workers: number;
   readonly engine: IoEngineName;
   readonly pollUs: number;
+  /** Workers that serve other devices too, and outlive this daemon. Default: its own. */
+  readonly share?: PoolShare | undefined;
   /** End after the first session that negotiated something. */
   readonly once: boolean;
   /** From the connection to SET_OWNER or SET_FEATURES, where others may wait for the place. */
@@ -34,7 +37,7 @@ export interface DaemonOptions {
 
 export class Daemon {
   readonly #options: DaemonOptions;
-  readonly #pool: WorkerPool;
+  readonly #pool: QueueWorkers;
   readonly #turnedAway: Log['warn'];
   #session: Session | undefined;
   #stopping = false;
@@ -43,24 +46,16 @@ export class Daemon {
 
   constructor(options: DaemonOptions) {
     this.#options = options;
-    const { device, workers, engine, pollUs, log } = options;
+    const { device, log } = options;
     this.#turnedAway = rateLimited((fields, message) => log.warn(fields, message));
-    this.#pool = new WorkerPool(
-      {
-        queuesPerThread: device.queuesPerThread?.(workers) ?? roundRobin(device, workers),
-        dataHalf: device.dataHalf(),
-        engine,
-        pollUs,
-      },
-      {
-        queueBroken: (queue, fault) => this.#session?.queueBroken(queue, fault),
-        kickLost: (queue) => log.warn({ queue }, 'the kick descriptor hung up'),
-        inbandCall: (queue) => this.#session?.inbandCall(queue),
-        translationFault: (fault) => this.#session?.translations.fault(fault),
-        handlerFailed: (error) => log.error({ error }, 'the device failed, its queues are stopped'),
-        workerFailed: (error) => this.#fail(error),
-      },
-    );
+    this.#pool = this.#openPool({
+      queueBroken: (queue, fault) => this.#session?.queueBroken(queue, fault),
+      kickLost: (queue) => log.warn({ queue }, 'the kick descriptor hung up'),
+      inbandCall: (queue) => this.#session?.inbandCall(queue),
+      translationFault: (fault) => this.#session?.translations.fault(fault),
+      handlerFailed: (error) => log.error({ error }, 'the device failed, its queues are stopped'),
+      workerFailed: (error) => this.#fail(error),
+    });
     const backend = new SessionBackendRequests(() => this.#session?.notifier);
     device.attach?.({
       backend,
@@ -115,6 +110,16 @@ export class Daemon {
     this.#stopping = true;
     this.#options.listener.close();
     this.#session?.connection.close();
+  }
+
+  #openPool(events: WorkerPoolEvents): QueueWorkers {
+    const { device, workers, engine, pollUs, share } = this.#options;
+    if (share !== undefined) {
+      share.events = events;
+      return share;
+    }
+    const queuesPerThread = device.queuesPerThread?.(workers) ?? roundRobin(device, workers);
+    return new WorkerPool({ queuesPerThread, dataHalf: device.dataHalf(), engine, pollUs }, events);
   }
 
   /** A worker that ends takes the daemon with it: its rings have no other. */

@@ -5,17 +5,17 @@
 import { check, NO_LOG, native } from '../../native/index.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
 import type { LogArea } from '../protocol/index.js';
-import type { WorkerPool } from '../worker/worker-pool.js';
+import type { QueueWorkers } from '../worker/pool-share.js';
 
 const NO_FD = -1;
 
 export class DirtyLog {
-  readonly #pool: Pick<WorkerPool, 'setLog'>;
+  readonly #pool: Pick<QueueWorkers, 'setLog'>;
   #id = NO_LOG;
   #signalFd = NO_FD;
   #data = false;
 
-  constructor(pool: Pick<WorkerPool, 'setLog'>) {
+  constructor(pool: Pick<QueueWorkers, 'setLog'>) {
     this.#pool = pool;
   }
 

@@ -29,8 +29,8 @@ import {
   VIRTIO_F_RING_PACKED,
 } from '../protocol/index.js';
 import type { IoRange } from '../worker/commands.js';
+import type { QueueWorkers } from '../worker/pool-share.js';
 import { codeOfFault, RING_FAULT_MEMORY_LOST, RING_FAULTS } from '../worker/ring-faults.js';
-import type { WorkerPool } from '../worker/worker-pool.js';
 import { DirtyLog } from './dirty-log.js';
 import { Drains } from './drains.js';
 import { FrontendNotifier, type NotifierContext } from './frontend-notifier.js';
@@ -49,7 +49,7 @@ const HANDSHAKE_ENDS = new Set(['SET_OWNER', 'SET_FEATURES']);
 export interface SessionOptions {
   readonly connection: Connection;
   readonly device: VirtioDevice;
-  readonly pool: WorkerPool;
+  readonly pool: QueueWorkers;
   readonly log: Log;
   readonly drainTimeoutMs?: number;
   /** How long a front-end may take to begin in earnest; no limit when left out. */
@@ -61,7 +61,7 @@ export interface SessionOptions {
 export class Session implements NotifierContext {
   readonly connection: Connection;
   readonly device: VirtioDevice;
-  readonly pool: WorkerPool;
+  readonly pool: QueueWorkers;
   readonly log: Log;
   readonly vrings: readonly Vring[];
   ackedFeatures = 0n;

@@ -3,7 +3,7 @@
 
 import { check, errnoName, type InflightId, NO_INFLIGHT, native } from '../../native/index.js';
 import { VHOST_VRING_F_LOG, VhostUserError, type VringAddr } from '../protocol/index.js';
-import type { WorkerPool } from '../worker/worker-pool.js';
+import type { QueueWorkers } from '../worker/pool-share.js';
 
 /** What a worker needs beside the vring itself. */
 export interface VringContext {
@@ -15,7 +15,7 @@ export interface VringContext {
   readonly addressing: number;
   /** vhost-user: INBAND_NOTIFICATIONS is negotiated. */
   readonly inband: boolean;
-  readonly pool: WorkerPool;
+  readonly pool: QueueWorkers;
 }
 
 const NO_FD = -1;
@@ -95,7 +95,7 @@ export class Vring {
 
   /** A kick as a message. It starts the vring as SET_VRING_KICK does, whose descriptor or wish to
    *  be polled it does not take back. */
-  async kickInband(pool: WorkerPool): Promise<void> {
+  async kickInband(pool: QueueWorkers): Promise<void> {
     if (this.#started) {
       await pool.kickVring(this.index);
     } else if (!this.#kickSet) {
@@ -104,7 +104,7 @@ export class Vring {
     }
   }
 
-  async setCall(fd: number | undefined, pool: WorkerPool): Promise<void> {
+  async setCall(fd: number | undefined, pool: QueueWorkers): Promise<void> {
     this.#callByMessage = fd === undefined;
     if (this.#started) {
       await pool.setCall(this.index, fd ?? NO_FD);
@@ -113,7 +113,7 @@ export class Vring {
     }
   }
 
-  async setErr(fd: number | undefined, pool: WorkerPool): Promise<void> {
+  async setErr(fd: number | undefined, pool: QueueWorkers): Promise<void> {
     this.#errByMessage = fd === undefined;
     this.#replace('err', fd);
     if (this.#started) {
@@ -128,7 +128,7 @@ export class Vring {
 
   /** New addresses. A vring that runs has the same rings before and after: only what is logged of
    *  them may change (vhost-user: "Logging"). */
-  async setAddresses(addresses: VringAddr, pool: WorkerPool): Promise<void> {
+  async setAddresses(addresses: VringAddr, pool: QueueWorkers): Promise<void> {
     if (this.#started) {
       this.#requireSameRings(addresses);
     }
@@ -149,7 +149,7 @@ export class Vring {
     }
   }
 
-  async setEnabled(enabled: boolean, pool: WorkerPool): Promise<void> {
+  async setEnabled(enabled: boolean, pool: QueueWorkers): Promise<void> {
     this.enabled = enabled;
     if (this.#started) {
       await pool.enableVring(this.index, enabled);
@@ -201,7 +201,7 @@ export class Vring {
    *  can't run on stale ones (CS-119). `beforeEnd` runs when it is drained and still counts as
    *  started. */
   async stop(
-    pool: WorkerPool,
+    pool: QueueWorkers,
     suspend = false,
     beforeEnd?: () => void,
   ): Promise<number | undefined> {

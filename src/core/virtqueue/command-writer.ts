@@ -26,7 +26,9 @@ const {
   NO_CHAIN,
   OP_ALLOCATE,
   OP_COMPLETE,
+  OP_COMPLETE_LIST,
   OP_COPY,
+  OP_COPY_FRAME,
   OP_RECEIVE_FRAMES,
   OP_SEND,
   OP_SYNC,
@@ -181,6 +183,36 @@ export class CommandWriter {
     this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytesMax;
   }
 
+  /**
+   * Copies one frame into chains that have room for it and completes them: `prefixBytes` of the
+   * arena, then `bytes` of the readable part of `chain` (or NO_CHAIN) from `chainOffset` on.
+   *
+   * @param flags FLAG_COMPLETE: `chain` is completed too, or 0
+   * @param targets the chain if targetCount is 1, else where the arena has their numbers
+   */
+  copyFrame(
+    chain: number,
+    flags: number,
+    chainOffset: number,
+    bytes: number,
+    prefixOffset: number,
+    prefixBytes: number,
+    targets: number,
+    targetCount: number,
+  ): void {
+    const at = this.#next();
+    const words = this.#words;
+    words[at + COMMAND_CODE] = OP_COPY_FRAME;
+    words[at + COMMAND_CHAIN] = chain;
+    words[at + COMMAND_FLAGS] = flags;
+    words[at + COMMAND_FILE] = targets;
+    words[at + COMMAND_CHAIN_OFFSET] = chainOffset;
+    words[at + COMMAND_TAIL_OFFSET] = prefixOffset;
+    words[at + COMMAND_TAIL_BYTE] = prefixBytes;
+    words[at + COMMAND_USED_LENGTH] = targetCount;
+    this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytes;
+  }
+
   /** Puts a chain nobody has touched back into the ring: the last one popped of those in flight,
    *  so several go back in the reverse of their order. */
   unpop(chain: number): void {
@@ -230,6 +262,17 @@ export class CommandWriter {
     this.#words[at + COMMAND_CHAIN] = chain;
     this.#words[at + COMMAND_FLAGS] = 0;
     this.#words[at + COMMAND_USED_LENGTH] = usedBytes;
+  }
+
+  /** Gives chains back in which nothing was written: `count` numbers (32 bits) in the arena from
+   *  `listOffset` on. Until the next turn the list must stay as it is. */
+  completeList(listOffset: number, count: number): void {
+    const at = this.#next();
+    this.#words[at + COMMAND_CODE] = OP_COMPLETE_LIST;
+    this.#words[at + COMMAND_CHAIN] = NO_CHAIN;
+    this.#words[at + COMMAND_CHAIN_OFFSET] = listOffset;
+    this.#words[at + COMMAND_USED_LENGTH] = count;
+    this.#words[at + COMMAND_TAG] = 0;
   }
 
   /** fdatasync; its completion carries `tag` and no chain. */

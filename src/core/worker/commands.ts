@@ -3,8 +3,16 @@
 
 import type { InflightId, LogId, MemoryId } from '../../native/index.js';
 
+/** Queue indices of one device, both ends included: a worker may serve several. */
+export interface QueueRange {
+  readonly first: number;
+  readonly last: number;
+}
+
 export interface VringStart {
   readonly queue: number;
+  /** The device's own index of it, where that is another. */
+  readonly areaQueue?: number;
   readonly size: number;
   readonly descriptorAddress: bigint;
   readonly availableAddress: bigint;
@@ -51,24 +59,30 @@ export type WorkerCommand =
   | { readonly kind: 'kickVring'; readonly queue: number }
   | { readonly kind: 'setCall'; readonly queue: number; readonly fd: number }
   | { readonly kind: 'setErr'; readonly queue: number; readonly fd: number }
-  /** The dirty log of all vrings, and whether what is written into buffers goes into it. Once it is
-   *  answered nothing touches a former log. */
-  | { readonly kind: 'setLog'; readonly log: LogId; readonly data: boolean }
+  /** The dirty log of a device's vrings, and whether what is written into buffers goes into it.
+   *  Once it is answered nothing touches a former log. */
+  | {
+      readonly kind: 'setLog';
+      readonly log: LogId;
+      readonly data: boolean;
+      readonly queues: QueueRange;
+    }
   /** Whether, and where, a running vring's used ring goes into the log. */
   | { readonly kind: 'setUsedLog'; readonly queue: number; readonly address: bigint | undefined }
   /** Answered when nothing of the vring is in flight any more, with the base to go on from.
    *  suspend: the driver hears no more of what is in flight, the inflight area keeps it. */
   | { readonly kind: 'stopVring'; readonly queue: number; readonly suspend?: boolean }
-  /** Answered when no ring and no operation uses the former memory. */
-  | { readonly kind: 'changeMemory'; readonly memory: MemoryId }
+  /** Answered when no ring and no operation of the device uses the former memory. */
+  | { readonly kind: 'changeMemory'; readonly memory: MemoryId; readonly queues: QueueRange }
   /** Other translations of I/O addresses, changed in `range`, of the same memory. Answered when no
    *  request in flight uses a former one. */
   | {
       readonly kind: 'changeTranslations';
       readonly memory: MemoryId;
       readonly range: IoRange;
+      readonly queues: QueueRange;
     }
-  | { readonly kind: 'deviceMessage'; readonly message: unknown }
+  | { readonly kind: 'deviceMessage'; readonly message: unknown; readonly queues: QueueRange }
   | { readonly kind: 'stop' };
 
 /** A command on its way: the answer carries the same number. */

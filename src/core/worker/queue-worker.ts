@@ -15,7 +15,13 @@ import {
 import type { HandlerContext, HandlerFactory, QueueHandler } from '../device.js';
 import { Batch } from '../virtqueue/batch.js';
 import { CommandWriter } from '../virtqueue/command-writer.js';
-import type { IoEngineName, NumberedCommand, VringStart, WorkerReport } from './commands.js';
+import type {
+  IoEngineName,
+  NumberedCommand,
+  QueueRange,
+  VringStart,
+  WorkerReport,
+} from './commands.js';
 
 export interface QueueWorkerOptions {
   readonly factory: HandlerFactory;
@@ -29,6 +35,13 @@ export interface QueueWorkerOptions {
   /** One word a queue, 1 from the report of an in-band call until the control thread has taken it:
    *  however fast the ring, one report of it is on its way. */
   readonly callsReported: SharedArrayBuffer;
+}
+
+interface MemoryChange {
+  /** Of the command that is answered when it is done. */
+  readonly id: number;
+  readonly memory: number;
+  readonly queues: QueueRange;
 }
 
 /** A packed ring's base where it begins: both wrap counters are 1, both positions 0. */
@@ -47,7 +60,7 @@ export class QueueWorker {
   /** Queue index to the numbers of the commands that wait for it to drain: a session that ended
    *  while it waited asks again. */
   readonly #stopping = new Map<number, number[]>();
-  #memoryChanges: { readonly id: number; readonly memory: number }[] = [];
+  #memoryChanges: MemoryChange[] = [];
   /** Commands that wait for the last request on a former translation. */
   #translationChanges: number[] = [];
   #running = true;
@@ -85,12 +98,14 @@ export class QueueWorker {
       copyIn: (chain, offset, from, bytes) => plane.copyIn(chain, offset, from, 0, bytes),
       move: (code, chain, flags, fd, bytes, offset) =>
         plane.move(code, chain, flags, fd, bytes, offset),
+      askKicks: (queue, asked) => plane.askKicks(queue, asked),
       receiveScattered: (fd, chains, from, count, bytes, prefix, lengthAt) =>
         plane.receiveScattered(fd, chains, from, count, bytes, prefix, lengthAt),
       callAgain: () => {
         this.#again = true;
       },
       useArena: (bytes) => plane.setArena(bytes),
+      limitTurn: (bytes) => plane.limitTurn(bytes),
       useCapture: (ring) => void check('capture', plane.setCapture(ring)),
       capture: (tag, prefix, chain, offset, bytes) =>
         plane.capture(tag, prefix, 0, prefix.byteLength, chain, offset, bytes),
@@ -279,7 +294,7 @@ export class QueueWorker {
         this.#plane.setErr(command.queue, command.fd);
         return 0;
       case 'setLog':
-        this.#plane.setLog(command.log, command.data);
+        this.#plane.setLog(command.log, command.data, command.queues.first, command.queues.last);
         return 0;
       case 'setUsedLog':
         this.#setUsedLog(command.queue, command.address);
@@ -291,23 +306,32 @@ export class QueueWorker {
         this.#stopping.set(command.queue, [...(this.#stopping.get(command.queue) ?? []), id]);
         return undefined;
       case 'changeMemory':
-        this.#plane.hold(true);
-        for (const queue of this.#queues) {
-          this.#guard(() => this.#handler.drain?.(queue));
-        }
-        this.#memoryChanges.push({ id, memory: command.memory });
+        this.#beginMemoryChange({ id, memory: command.memory, queues: command.queues });
         return undefined;
-      case 'changeTranslations':
-        this.#plane.changeTranslations(command.memory, command.range.first, command.range.last);
+      case 'changeTranslations': {
+        const { memory, range, queues } = command;
+        this.#plane.changeTranslations(memory, range.first, range.last, queues.first, queues.last);
         this.#translationChanges.push(id);
         return undefined;
+      }
       case 'deviceMessage':
-        this.#guard(() => this.#handler.message?.(command.message));
+        this.#guard(() => this.#handler.message?.(command.message, command.queues.first));
         return 0;
       case 'stop':
         this.#running = false;
         return 0;
     }
+  }
+
+  #beginMemoryChange(change: MemoryChange): void {
+    const { first, last } = change.queues;
+    this.#plane.hold(true, first, last);
+    for (const queue of this.#queues) {
+      if (queue >= first && queue <= last) {
+        this.#guard(() => this.#handler.drain?.(queue));
+      }
+    }
+    this.#memoryChanges.push(change);
   }
 
   /** Every call of the device's own code but those of the data path. */
@@ -343,6 +367,7 @@ export class QueueWorker {
       start.inflight ?? NO_INFLIGHT,
       start.packed,
       start.addressing,
+      start.areaQueue ?? start.queue,
     );
     if (result === 0) {
       this.#queues.add(start.queue);
@@ -370,13 +395,14 @@ export class QueueWorker {
         }
       }
     }
-    if (this.#memoryChanges.length > 0 && this.#plane.inFlightTotal() === 0) {
-      for (const { id, memory } of this.#memoryChanges) {
-        this.#answer(id, this.#plane.changeMemory(memory));
+    for (const change of this.#memoryChanges) {
+      const { first, last } = change.queues;
+      if (this.#plane.inFlightTotal(first, last) === 0) {
+        this.#memoryChanges = this.#memoryChanges.filter((other) => other !== change);
+        this.#answer(change.id, this.#plane.changeMemory(change.memory, first, last));
+        this.#plane.hold(false, first, last);
+        this.#guard(() => this.#handler.memoryUpdated?.());
       }
-      this.#memoryChanges = [];
-      this.#plane.hold(false);
-      this.#guard(() => this.#handler.memoryUpdated?.());
     }
   }
 

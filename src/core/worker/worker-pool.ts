@@ -10,6 +10,7 @@ import type {
   IoEngineName,
   IoRange,
   NumberedCommand,
+  QueueRange,
   TranslationFault,
   VringStart,
   WorkerCommand,
@@ -19,6 +20,9 @@ import type {
 
 /** vhost-user carries the vring index in 8 bits. */
 const QUEUES_MAX = 256;
+
+/** Of a pool that serves one device. */
+export const ALL_QUEUES: QueueRange = { first: 0, last: QUEUES_MAX - 1 };
 
 export interface WorkerPoolOptions {
   /** One mask of queue indices for each worker. */
@@ -103,26 +107,30 @@ export class WorkerPool {
     return this.#ask(this.#slotOf(queue), { kind: 'setErr', queue, fd });
   }
 
-  /** The dirty log of every vring; once resolved nothing touches a former one. */
-  async setLog(log: LogId, data: boolean): Promise<void> {
-    await this.#askAll({ kind: 'setLog', log, data });
+  /** The dirty log of a device's vrings; once resolved nothing touches a former one. */
+  async setLog(log: LogId, data: boolean, queues = ALL_QUEUES): Promise<void> {
+    await this.#askAll({ kind: 'setLog', log, data, queues });
   }
 
   setUsedLog(queue: number, address: bigint | undefined): Promise<number> {
     return this.#ask(this.#slotOf(queue), { kind: 'setUsedLog', queue, address });
   }
 
-  async changeMemory(memory: number): Promise<void> {
-    await this.#askAll({ kind: 'changeMemory', memory });
+  async changeMemory(memory: number, queues = ALL_QUEUES): Promise<void> {
+    await this.#askAll({ kind: 'changeMemory', memory, queues });
   }
 
   /** Resolves when no request in flight uses a translation that was taken back. */
-  async changeTranslations(memory: number, range: IoRange): Promise<void> {
-    await this.#askAll({ kind: 'changeTranslations', memory, range });
+  async changeTranslations(
+    memory: number,
+    range: IoRange,
+    queues: QueueRange = ALL_QUEUES,
+  ): Promise<void> {
+    await this.#askAll({ kind: 'changeTranslations', memory, range, queues });
   }
 
-  async tellHandlers(message: unknown): Promise<void> {
-    await this.#askAll({ kind: 'deviceMessage', message });
+  async tellHandlers(message: unknown, queues = ALL_QUEUES): Promise<void> {
+    await this.#askAll({ kind: 'deviceMessage', message, queues });
   }
 
   /** Ends the workers; rings must be stopped. */

@@ -9,6 +9,10 @@ export const DROP_REASONS = [
   'busy', // the host's end has no room
   'room', // the driver's buffers are too small
   'filtered', // not for this driver
+  'offload', // its sender left undone what the driver can't do
+  'vlan', // the port of the switch is in no such VLAN
+  'source', // from a group's address, or from none
+  'storm', // more to groups than the port may send
   'command', // of the control queue, refused
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];

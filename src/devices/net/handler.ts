@@ -8,6 +8,7 @@ import { queueOfChain } from '../../core/virtqueue/batch.js';
 import { native } from '../../native/index.js';
 import { Arena } from './arena.js';
 import { claimRing, type SharedCapture } from './capture/shared-capture.js';
+import { CompletionList } from './completion-list.js';
 import { ControlQueue } from './control-queue.js';
 import { ControlState } from './control-state.js';
 import { NetCounters } from './counters.js';
@@ -52,6 +53,7 @@ export type NetMessage =
 interface Pair {
   readonly receive: ReceiveQueue;
   readonly port: Port;
+  readonly done: CompletionList;
   /** The front-end lets frames to the driver; whether the port knows. */
   enabled: boolean;
   attached: boolean;
@@ -79,7 +81,10 @@ class NetHandler implements QueueHandler {
     this.#options = context.options as NetHandlerOptions;
     const { host, pairs, queueSize, counters, control, bellFd, capture } = this.#options;
     this.#counters = new NetCounters(counters);
-    const perPair = ReceiveQueue.arenaBytes(queueSize) + portArenaBytes(host);
+    const perPair =
+      ReceiveQueue.arenaBytes(queueSize) +
+      CompletionList.arenaBytes(queueSize) +
+      portArenaBytes(host);
     this.#arena = new Arena(pairs * perPair + Arena.rounded(FrameFilter.arenaBytes));
     context.useArena(this.#arena.bytes);
     const ring = capture === undefined ? undefined : claimRing(capture);
@@ -100,6 +105,7 @@ class NetHandler implements QueueHandler {
     }
     for (const pair of this.#pairs) {
       pair?.port.flush?.();
+      pair?.done.flush();
       pair?.port.pump();
     }
   }
@@ -216,8 +222,8 @@ class NetHandler implements QueueHandler {
   }
 
   #accept(batch: Batch, i: number, frameBytes: number): boolean {
-    const word = (index: number) => batch.headerWord(i, index);
-    return this.#header.accept(word(0), word(1), word(2), frameBytes);
+    const flags = batch.headerWord(i, 0);
+    return this.#header.accept(flags, batch.headerWord(i, 1), batch.headerWord(i, 2), frameBytes);
   }
 
   #pair(index: number): Pair {
@@ -229,15 +235,17 @@ class NetHandler implements QueueHandler {
     const shared = { context: this.#context, arena: this.#arena, counters: this.#counters };
     const queue = receiveQueue(index);
     const receive = new ReceiveQueue({ ...shared, filter: this.#filter, queue, queueSize });
+    const done = new CompletionList(this.#context, this.#arena, queueSize);
     const portContext = {
       ...shared,
       receive,
+      done,
       transmitQueue: transmitQueue(index),
       firstNumber: index * PORT_NUMBERS,
     };
     const plain = createPort(host, index, portContext);
     const port = capture === undefined ? plain : new CapturedPort(plain, portContext, 0);
-    const made = { receive, port, enabled: false, attached: false };
+    const made = { receive, port, done, enabled: false, attached: false };
     this.#negotiated(made);
     this.#pairs[index] = made;
     return made;

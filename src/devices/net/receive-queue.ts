@@ -28,6 +28,12 @@ const RINGS_OF_ROOM = 3;
 /** Drivers that refill late (Linux: with half of a small ring free) must still get frames. */
 const REFILL_FRACTION = 4;
 
+/** With room for so many of the longest frames, and so much of what is posted at the most, the
+ *  driver is not asked for kicks: each refill would wake us for nothing, and an emulated guest
+ *  would go through its monitor. */
+const FRAMES_WITHOUT_KICKS = 2;
+const KICKS_FRACTION = 2;
+
 const NUM_BUFFERS_OFFSET = 10;
 
 export interface ReceiveQueueOptions {
@@ -55,6 +61,7 @@ export class ReceiveQueue {
   #roomBytes = 0;
   /** The most that was ever posted at a time. */
   #roomBytesMax = 0;
+  #kicksAsked = true;
   /** A receiveFrames command reads the list: it must not move. */
   #listed = false;
   #merge = false;
@@ -83,6 +90,7 @@ export class ReceiveQueue {
     this.#merge = merge;
     this.#frameBytesMax = frameBytesMax;
     this.#roomBytesMax = 0;
+    this.#askKicks();
   }
 
   /** Shows every frame from now on (HandlerContext.capture). */
@@ -107,6 +115,7 @@ export class ReceiveQueue {
     this.#room[this.#tail++] = roomBytes;
     this.#roomBytes += roomBytes;
     this.#roomBytesMax = Math.max(this.#roomBytesMax, this.#roomBytes);
+    this.#askKicks();
   }
 
   /** Whether the longest frame would find its place, or nothing better can be expected: reading one
@@ -216,6 +225,7 @@ export class ReceiveQueue {
     }
     this.#tail = this.#head;
     this.#roomBytes = 0;
+    this.#askKicks();
   }
 
   /** How many chains a frame with its header takes; 0: more than there are. */
@@ -238,6 +248,17 @@ export class ReceiveQueue {
     }
     if (this.#head === this.#tail && !this.#listed) {
       this.#head = this.#tail = 0;
+    }
+    this.#askKicks();
+  }
+
+  #askKicks(): void {
+    const longest = HEADER_BYTES + this.#frameBytesMax;
+    const enough = Math.max(FRAMES_WITHOUT_KICKS * longest, this.#roomBytesMax / KICKS_FRACTION);
+    const asked = this.#roomBytes < enough;
+    if (asked !== this.#kicksAsked) {
+      this.#kicksAsked = asked;
+      this.#options.context.askKicks(this.#options.queue, asked);
     }
   }
 

@@ -191,6 +191,10 @@ export class Connection {
 
   /** The socket has been read to its end. */
   hostEnded(): void {
+    if (!this.socket.refuses && this.socket.left) {
+      // Both directions in one packet: a guest that knows the end of one expects to be refused.
+      this.#forwarded(this.socket.refuse());
+    }
     this.#shutdown(this.socket.refuses ? SHUTDOWN_BOTH : SHUTDOWN_SEND);
   }
 

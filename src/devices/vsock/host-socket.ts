@@ -26,6 +26,8 @@ const EAGAIN = -constants.errno.EAGAIN;
  *  cost credit of a byte each, empty ones none. */
 const MESSAGES_MAX = 1024;
 
+const NOTHING = new Uint8Array(0);
+
 /** What became of bytes for the host. */
 export type Sent = 'sent' | 'kept' | 'refused' | 'no-room';
 
@@ -189,6 +191,12 @@ export class HostSocket {
     }
     this.ended = true;
     return 0;
+  }
+
+  /** At its end, whether the host has left altogether. Only a stream can be asked: an empty message
+   *  would be one. */
+  get left(): boolean {
+    return !this.#keepsMessages && native.hostSend(this.fd, NOTHING, 0, 0) < 0;
   }
 
   /** The guest says no more: so does the socket, once everything is out. */

@@ -8,5 +8,5 @@ t.test('ports as EAL wants them', async (t) => {
     'net_virtio_user0,path=/s,queues=1,queue_size=256,packed_vq=1,mrg_rxbuf=0,in_order=0',
   );
   t.match(virtioUser({ ...port, inOrder: true, packed: false }), /packed_vq=0,.*in_order=1$/);
-  t.equal(netVhost('/s'), 'net_vhost0,iface=/s,queues=1');
+  t.equal(netVhost('/s', 1), 'net_vhost1,iface=/s,queues=1');
 });

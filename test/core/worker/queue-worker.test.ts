@@ -7,6 +7,7 @@ import type {
   WorkerReport,
 } from '../../../src/core/worker/commands.js';
 import { QueueWorker } from '../../../src/core/worker/queue-worker.js';
+import { ALL_QUEUES } from '../../../src/core/worker/worker-pool.js';
 import { errnoName, native } from '../../../src/native/index.js';
 import {
   COMPLETE,
@@ -165,7 +166,7 @@ t.test('stopping waits for what is in flight', async (t) => {
   ring.add(request(COMPLETE));
   rig.turns(50);
   t.equal(ring.usedIndex, 0, 'a draining vring takes nothing more');
-  rig.ask({ kind: 'deviceMessage', message: 'release' });
+  rig.ask({ kind: 'deviceMessage', message: 'release', queues: ALL_QUEUES });
   rig.turnUntil(() => rig.answer(id) !== undefined, 'stopped');
   t.equal(rig.answer(id), 1);
   t.equal(rig.answer(again), 1, 'whoever asked is answered');
@@ -281,20 +282,20 @@ t.test('memory changes under a ring that runs', async (t) => {
   ring.add(request(HOLD));
   rig.turnUntil(() => rig.worker.inFlight(0) === 1, 'in flight');
   const same = ring.memory();
-  const id = rig.send({ kind: 'changeMemory', memory: same.id });
+  const id = rig.send({ kind: 'changeMemory', memory: same.id, queues: ALL_QUEUES });
   rig.turns(50);
   ring.add(request(COMPLETE));
   rig.turns(50);
   t.equal(rig.answer(id), undefined, 'waits for what is in flight');
   t.equal(ring.usedIndex, 0, 'and takes nothing meanwhile');
-  rig.ask({ kind: 'deviceMessage', message: 'release' });
+  rig.ask({ kind: 'deviceMessage', message: 'release', queues: ALL_QUEUES });
   rig.turnUntil(() => ring.usedIndex === 2, 'goes on');
   t.equal(rig.answer(id), 0);
   t.same(rig.events(), []);
 
   const elsewhere = new TinyRing();
   const far = elsewhere.memory().without(elsewhere.region);
-  t.equal(rig.ask({ kind: 'changeMemory', memory: far.id }), 0);
+  t.equal(rig.ask({ kind: 'changeMemory', memory: far.id, queues: ALL_QUEUES }), 0);
   rig.turnUntil(() => rig.events().length > 0, 'given up');
   t.same(rig.events(), [{ kind: 'queueBroken', queue: 0, fault: 13 }]);
   same.release();
@@ -321,7 +322,11 @@ t.test('LF-012: a handler that throws stops its queues, not the worker', async (
     rig.turns(50);
     t.same(rig.counts, counts, 'nothing more reaches it');
     t.equal(ring.usedIndex, 0, 'the driver sees no promise');
-    t.equal(rig.ask({ kind: 'deviceMessage', message: 'x' }), 0, 'the worker answers');
+    t.equal(
+      rig.ask({ kind: 'deviceMessage', message: 'x', queues: ALL_QUEUES }),
+      0,
+      'the worker answers',
+    );
     t.ok(rig.ask({ kind: 'stopVring', queue: 0 }) >= 0, 'chains it kept hold up no stop');
   }
 });
@@ -329,10 +334,10 @@ t.test('LF-012: a handler that throws stops its queues, not the worker', async (
 t.test('LF-012: messages are device code too', async (t) => {
   const { rig, ring, memory } = openRig(t);
   rig.ask({ kind: 'startVring', start: ring.start(0, memory) });
-  t.equal(rig.ask({ kind: 'deviceMessage', message: 'throw' }), 0);
+  t.equal(rig.ask({ kind: 'deviceMessage', message: 'throw', queues: ALL_QUEUES }), 0);
   t.match(rig.events(), [{ kind: 'handlerFailed', error: /broke on a message/ }]);
   const { counts } = rig;
-  t.equal(rig.ask({ kind: 'deviceMessage', message: 'x' }), 0);
+  t.equal(rig.ask({ kind: 'deviceMessage', message: 'x', queues: ALL_QUEUES }), 0);
   t.same(rig.counts, counts, 'nothing more reaches it');
 });
 
@@ -403,7 +408,7 @@ t.test('kept chains are asked for when a ring stops or memory changes', async (t
   ring.add(4);
   rig.turnUntil(() => rig.worker.inFlight(0) === 1, 'kept');
   const same = ring.memory();
-  t.equal(rig.ask({ kind: 'changeMemory', memory: same.id }), 0);
+  t.equal(rig.ask({ kind: 'changeMemory', memory: same.id, queues: ALL_QUEUES }), 0);
   t.same(told, ['drain 0', 'memory']);
   ring.add(4);
   rig.turnUntil(() => rig.worker.inFlight(0) === 1, 'kept again');

@@ -63,6 +63,30 @@ t.test(
   },
 );
 
+t.test('a driver that has posted plenty is not asked for kicks', { skip: noTap }, async (t) => {
+  const wire = new Wire(t);
+  const card = await startCard(t, { tap: wire.tap });
+  const { frontend, driver, end } = await card.connect({ queueSize: 256 });
+  const { ring } = frontend.queue(0);
+  const receive = async (frames: number) => {
+    for (let i = 0; i < frames; i++) {
+      wire.send(frame(1514, i, GUEST_MAC, HOST_MAC));
+      await driver.receive();
+    }
+  };
+  driver.post(200, 2048);
+  await receive(10);
+  const asked = ring.availEvent;
+  driver.post(10, 2048);
+  await receive(50);
+  t.equal(ring.availEvent, asked, 'room for two of the longest, and half of what was posted');
+  await receive(100);
+  await until(() => ring.availEvent !== asked);
+  driver.post(50, 2048);
+  await receive(50);
+  await end();
+});
+
 t.test('kept receive chains go back untouched when rings stop', { skip: noTap }, async (t) => {
   const wire = new Wire(t);
   const card = await startCard(t, { tap: wire.tap });

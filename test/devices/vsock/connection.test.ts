@@ -48,6 +48,22 @@ t.test('a host that ends, then leaves', async (t) => {
   t.match(rig.seen(), [{ op: OP_SHUTDOWN, flags: 3 }]);
 });
 
+t.test('a host that leaves says so once, also before the kernel tells of it', async (t) => {
+  const rig = new VsockRig(t);
+  const accept = rig.listen(t, 1);
+  rig.offer(8);
+  rig.say(10, 1, OP_REQUEST);
+  const fd = accept();
+  writeNow(fd, 'last');
+  // The descriptor itself is closed at the end of the test.
+  native.hostShutdown(fd, 2);
+  t.match(rig.poll(), [
+    { op: OP_RESPONSE },
+    { op: OP_RW, text: 'last' },
+    { op: OP_SHUTDOWN, flags: 3 },
+  ]);
+});
+
 t.test('a guest that ends: RST at once, the host still gets its bytes', async (t) => {
   const rig = new VsockRig(t);
   const fd = open(t, rig);

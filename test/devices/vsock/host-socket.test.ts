@@ -89,3 +89,14 @@ t.test('the end comes after what waits', async (t) => {
   socket.close(false);
   native.fdClose(peer);
 });
+
+t.test('whether the host has left, or only ended', async (t) => {
+  for (const messages of [false, true]) {
+    const { socket, peer } = rig(messages);
+    native.hostShutdown(peer, 1);
+    t.notOk(socket.left, 'it may still read');
+    native.fdClose(peer);
+    t.equal(socket.left, !messages);
+    socket.close(false);
+  }
+});

@@ -4,15 +4,24 @@ import type { Port, PortContext } from './port.js';
 
 export class NullPort implements Port {
   readonly #options: PortContext;
+  /** Of this batch. */
+  #packets = 0;
+  #bytes = 0;
 
   constructor(options: PortContext) {
     this.#options = options;
   }
 
   transmit(chain: number, frameBytes: number): void {
-    const { context, counters, transmitQueue } = this.#options;
-    context.commands.complete(chain, 0);
-    counters.moved(transmitQueue, 1, frameBytes);
+    this.#options.done.add(chain);
+    this.#packets++;
+    this.#bytes += frameBytes;
+  }
+
+  flush(): void {
+    const { counters, transmitQueue } = this.#options;
+    counters.moved(transmitQueue, this.#packets, this.#bytes);
+    this.#packets = this.#bytes = 0;
   }
 
   pump(): void {}

@@ -3,6 +3,7 @@
 
 import type { HandlerContext } from '../../../core/device.js';
 import type { Arena } from '../arena.js';
+import type { CompletionList } from '../completion-list.js';
 import type { NetCounters } from '../counters.js';
 import type { ReceiveQueue } from '../receive-queue.js';
 
@@ -36,6 +37,8 @@ export interface PortContext {
   readonly counters: NetCounters;
   readonly receive: ReceiveQueue;
   readonly transmitQueue: number;
+  /** For frames that are done with at once; flushed behind each batch. */
+  readonly done: CompletionList;
   /** First of the port's tags and of its tokens: PORT_NUMBERS of each. */
   readonly firstNumber: number;
 }

@@ -1,0 +1,133 @@
+// The data half of a switch: the rings of all its guests in one worker.
+
+import type { HandlerContext, HandlerFactory, QueueHandler } from '../../../core/device.js';
+import { type Batch, queueOfChain } from '../../../core/virtqueue/batch.js';
+import { Arena } from '../arena.js';
+import { claimRing, type SharedCapture } from '../capture/shared-capture.js';
+import { FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEADER_BYTES } from '../format.js';
+import { isTransmit, queueCount } from '../queues.js';
+import { Fabric } from './fabric.js';
+import { LinkHeader, SHOWN_BYTES } from './link-header.js';
+import { SwitchPort, type SwitchPortOptions } from './switch-port.js';
+
+/** A flood of one guest keeps the others waiting for so long a copy at most (NT-033). Linux's
+ *  vhost-net stops at as much. */
+const BYTES_PER_TURN = 512 << 10;
+
+/** Of each port: one pair, and a control queue that is not offered. */
+export const QUEUES_PER_PORT = queueCount(1);
+
+export interface SwitchHandlerOptions {
+  readonly ports: readonly SwitchPortOptions[];
+  readonly ageS: number;
+  readonly capture: SharedCapture | undefined;
+}
+
+/** What a card's control half tells. */
+export interface SwitchMessage {
+  readonly kind: 'features';
+  readonly features: bigint;
+}
+
+class SwitchHandler implements QueueHandler {
+  readonly #context: HandlerContext;
+  readonly #ports: readonly SwitchPort[];
+  readonly #fabric: Fabric;
+  readonly #link = new LinkHeader();
+
+  constructor(context: HandlerContext) {
+    this.#context = context;
+    const { ports, ageS, capture } = context.options as SwitchHandlerOptions;
+    const arena = new Arena(Arena.rounded(Fabric.arenaBytes));
+    context.useArena(arena.bytes);
+    context.limitTurn(BYTES_PER_TURN);
+    const ring = capture === undefined ? undefined : claimRing(capture);
+    if (ring !== undefined) {
+      context.useCapture(ring);
+    }
+    this.#ports = ports.map((options, i) => new SwitchPort(i, options, context.commands));
+    const captures = ring !== undefined;
+    this.#fabric = new Fabric({ context, arena, ports: this.#ports, ageS, captures });
+  }
+
+  requests(batch: Batch): void {
+    this.#fabric.begin();
+    // Chains to receive into first: what is sent in the same batch finds them.
+    for (let i = 0; i < batch.count; i++) {
+      const queue = queueOfChain(batch.chain(i));
+      if (!isTransmit(queue % QUEUES_PER_PORT)) {
+        this.#post(batch, i, queue);
+      }
+    }
+    for (let i = 0; i < batch.count; i++) {
+      const queue = queueOfChain(batch.chain(i));
+      if (isTransmit(queue % QUEUES_PER_PORT)) {
+        this.#transmit(batch, i, this.#portOf(queue));
+      }
+    }
+  }
+
+  completion(): void {}
+
+  message(message: unknown, firstQueue: number): void {
+    const { features } = message as SwitchMessage;
+    this.#portOf(firstQueue).negotiated(features);
+  }
+
+  started(queue: number, where: 'fresh' | 'resumed' | 'elsewhere'): void {
+    if (where === 'fresh' && isTransmit(queue % QUEUES_PER_PORT)) {
+      this.#fabric.forget(this.#portOf(queue));
+    }
+  }
+
+  vringEnabled(queue: number, enabled: boolean): void {
+    if (queue % QUEUES_PER_PORT === 0) {
+      this.#portOf(queue).running = enabled;
+    }
+  }
+
+  drain(queue: number): void {
+    if (queue % QUEUES_PER_PORT === 0) {
+      this.#portOf(queue).chains.takeBack();
+    }
+  }
+
+  #portOf(queue: number): SwitchPort {
+    return this.#ports[Math.floor(queue / QUEUES_PER_PORT)] as SwitchPort;
+  }
+
+  #post(batch: Batch, i: number, queue: number): void {
+    const chain = batch.chain(i);
+    if (queue % QUEUES_PER_PORT === 0) {
+      this.#portOf(queue).chains.post(chain, batch.writableBytes(i));
+    } else {
+      this.#context.commands.complete(chain, 0);
+    }
+  }
+
+  #transmit(batch: Batch, i: number, port: SwitchPort): void {
+    const chain = batch.chain(i);
+    const bytes = batch.readableBytes(i) - HEADER_BYTES;
+    if (bytes < FRAME_BYTES_MIN || bytes > FRAME_BYTES_MAX) {
+      port.droppedSent('length');
+    } else if (!this.#accept(batch, i, port, bytes)) {
+      port.droppedSent('header');
+    } else {
+      this.#link.read(batch, i);
+      const frame = { chain, bytes, link: this.#link, header: port.header.words };
+      this.#fabric.forward(port, frame);
+      return;
+    }
+    this.#context.commands.complete(chain, 0);
+  }
+
+  #accept(batch: Batch, i: number, port: SwitchPort, bytes: number): boolean {
+    const word = (index: number) => batch.headerWord(i, index);
+    return port.header.accept(word(0), word(1), word(2), bytes);
+  }
+}
+
+export const handlerFactory: HandlerFactory = {
+  headerBytes: SHOWN_BYTES,
+  create: (context) => new SwitchHandler(context),
+};
