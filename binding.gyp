@@ -11,6 +11,8 @@
         "native/core/dirty-log.cc",
         "native/core/fault-guard.cc",
         "native/core/data-plane-frames.cc",
+        "native/core/data-plane-idle.cc",
+        "native/core/data-plane-vrings.cc",
         "native/core/frame-filter.cc",
         "native/core/frame-capture.cc",
         "native/core/frame-copier.cc",

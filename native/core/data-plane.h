@@ -157,6 +157,9 @@ class DataPlane {
   uint64_t callCount(uint32_t queue) const;
 
  private:
+  // The descriptor of options_.wakeFd; those of kicks and watches follow.
+  static constexpr uint32_t kWakeToken = 0;
+
   // A descriptor of the device's.
   struct Watch {
     int fd;

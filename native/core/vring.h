@@ -8,6 +8,11 @@
 
 namespace vhost {
 
+// How a chain in flight is named outside: its queue and its head index.
+constexpr uint32_t chainToken(uint32_t queue, uint16_t head) {
+  return queue << 16 | head;
+}
+
 class Vring {
  public:
   Vring() = default;
