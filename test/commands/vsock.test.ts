@@ -15,7 +15,7 @@ writeFileSync(`${directory}/file`, '');
 const REFUSED: readonly (readonly [string, readonly string[], number, RegExp])[] = [
   ['nothing', [], 2, /give either --socket PATH or --fd N/],
   ['no CID', ['--socket', socket, '--uds-path', path], 2, /give --guest-cid N/],
-  ['no path', ['--socket', socket, '--guest-cid', '42'], 2, /give --uds-path PATH/],
+  ['nobody to talk to', ['--socket', socket, '--guest-cid', '42'], 2, /talk to: --uds-path, --f/],
   ["the host's CID", [...GOOD.slice(0, 3), '2', '--uds-path', path], 2, /--guest-cid: .*3/],
   ['a long path', [...GOOD.slice(0, 5), 'x'.repeat(97)], 2, /--uds-path: is longer than 96/],
   ['a small buffer', [...GOOD, '--tx-buffer-size', '1'], 2, /--tx-buffer-size: .*65536/],
@@ -24,9 +24,9 @@ const REFUSED: readonly (readonly [string, readonly string[], number, RegExp])[]
     'a file',
     [...GOOD.slice(0, 5), `${directory}/file`],
     73,
-    /no socket; choose another --uds-path/,
+    /file exists and is no socket; choose/,
   ],
-  ['no directory', [...GOOD.slice(0, 5), `${directory}/no/v`], 73, /choose another --uds-path/],
+  ['no directory', [...GOOD.slice(0, 5), `${directory}/no/v`], 73, /no\/v: ENOENT; choose another/],
 ];
 
 for (const [title, words, exitCode, says] of REFUSED) {
