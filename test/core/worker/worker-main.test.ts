@@ -26,7 +26,10 @@ t.test('loads the handler, answers commands, ends on stop', async (t) => {
   const reports: WorkerReport[] = [];
   worker.on('message', (report: WorkerReport) => reports.push(report));
   const exited = once(worker, 'exit');
-  worker.postMessage({ id: 1, command: { kind: 'deviceMessage', message: 'a' } });
+  worker.postMessage({
+    id: 1,
+    command: { kind: 'deviceMessage', message: 'a', queues: { first: 0, last: 0 } },
+  });
   worker.postMessage({ id: 2, command: { kind: 'stop' } });
   native.eventfdSignal(wakeFd);
   t.same(await exited, [0]);

@@ -10,6 +10,7 @@ t.test('each queue and each reason by itself, seen through the shared memory', a
     written.dropped(2, reason, i + 1);
   });
   t.match(read.of(1), { packets: 1, bytes: 100, drops: { port: 0 } });
-  t.same(Object.values(read.of(2).drops), [1, 2, 3, 4, 5, 6, 7]);
+  const expected = DROP_REASONS.map((_, i) => i + 1);
+  t.same(Object.values(read.of(2).drops), expected);
   t.match(read.of(0), { packets: 0, bytes: 0 });
 });
