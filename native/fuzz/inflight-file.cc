@@ -1,6 +1,5 @@
 #include "inflight-file.h"
 
-#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 
 #include "guest.h"
 #include "mutator.h"
+#include "poison.h"
 
 namespace vhost::fuzz {
 namespace {
@@ -58,11 +58,11 @@ InflightFile::InflightFile(Input* input) {
   uint8_t* end = area_->queue(0, InflightFormat::kSplit) + description_.sizeBytes;
   poisoned_ = end;
   poisonedBytes_ = (kPageBytes - reinterpret_cast<uintptr_t>(end) % kPageBytes) % kPageBytes;
-  __asan_poison_memory_region(poisoned_, poisonedBytes_);
+  poison(poisoned_, poisonedBytes_);
 }
 
 InflightFile::~InflightFile() {
-  __asan_unpoison_memory_region(poisoned_, poisonedBytes_);
+  unpoison(poisoned_, poisonedBytes_);
 }
 
 void InflightFile::fill(Input* input, uint32_t queue, bool packed) {
