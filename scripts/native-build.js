@@ -101,7 +101,14 @@ export function addonObjects(sources) {
 }
 
 /** Objects of the sources in `directory`, which holds nothing else. */
-export async function buildObjects({ compiler, flags, directory, sources, jobs, prelude = PRELUDE }) {
+export async function buildObjects({
+  compiler,
+  flags,
+  directory,
+  sources,
+  jobs,
+  prelude = PRELUDE,
+}) {
   clearIfFlagsChanged(directory, [compiler, ...flags].join(' '));
   const included = join(directory, basename(prelude));
   await compileIfOld(compiler, [...flags, '-x', 'c++-header'], prelude, `${included}.gch`);
