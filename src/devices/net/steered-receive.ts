@@ -1,5 +1,5 @@
-// The receive queues of a card whose host's end delivers everything on one input: each frame goes to
-// the queue its hash stands for (VIRTIO 1.3 §5.1.6.5.7). Without steering the first has them all.
+// The receive queues of a card whose host end delivers everything on one input: a frame goes to the
+// queue its hash stands for (VIRTIO 1.3 §5.1.6.5.7). Without steering the first has them all.
 
 import type { HandlerContext } from '../../core/device.js';
 import {
@@ -55,7 +55,7 @@ export class SteeredReceive implements Receiver {
     );
   }
 
-  /** A queue without chains holds all others up: only its own driver suffers, and nothing is lost. */
+  /** A queue without chains holds up all others: only its own driver suffers, nothing is lost. */
   get ready(): boolean {
     if (!this.steering) {
       return this.#first.ready;
