@@ -27,8 +27,8 @@ const commonFlags = [
 // The core's, where the addon's objects don't serve. Optimised a little: the data plane's races show
 // up only when the code is quick. The tests are not, which would double what they cost.
 const coreFlags = ['-O1'];
-// A hang is a failure too; the whole run takes a few seconds, under ThreadSanitizer a minute.
-const runTimeoutMs = 180_000;
+// A hang is a failure too; the whole run takes a few seconds, under ThreadSanitizer two minutes.
+const runTimeoutMs = 300_000;
 const replayMs = 1000;
 
 /**
@@ -49,6 +49,7 @@ const variants = [
     // It must see both sides of each race, and each lock and atomic.
     // It does not know fences, and g++ says so for each: -Wno-tsan.
     flags: ['-fsanitize=thread', '-Wno-tsan'],
+    environment: { TSAN_OPTIONS: 'suppressions=native/test/tsan-suppressions.txt' },
     instrumentTests: true,
   },
   {
@@ -155,7 +156,7 @@ try {
   const results = [];
   for (const variant of wanted) {
     const runs = await build(variant, Number(values.jobs), values.only);
-    const environment = variant.reports ? profilingEnvironment() : {};
+    const environment = variant.reports ? profilingEnvironment() : variant.environment;
     for (const run of runs) results.push(test(run, values.only !== undefined, environment));
     if (variant.reports) results.push(reportCoverage(runs.map(({ program }) => program)));
   }
