@@ -90,7 +90,7 @@ TEST("anonymous memory of a size that no file has is refused") {
   CHECK_EQ(createMemfd("vhost-test", uint64_t{1} << 63), -EINVAL);
 }
 
-TEST("BK-031: locks of open files: shared, exclusive, ranges, and who is in the way") {
+TEST("locks of open files: shared, exclusive, ranges, and who is in the way") {
   const TemporaryFile file(kBytes);
   const std::string path = "/proc/self/fd/" + std::to_string(file.fd());
   const int other = open(path.c_str(), O_RDWR | O_CLOEXEC);

@@ -98,7 +98,7 @@ TEST("unix socket: datagrams between one that has an address and one that has no
   close(nameless);
 }
 
-TEST("CS-031: descriptors arrive with the bytes, close-on-exec, as many as Linux passes") {
+TEST("unix socket: descriptors arrive with the bytes, close-on-exec, as many as Linux passes") {
   for (const size_t count : {size_t{0}, size_t{1}, size_t{8}, kMessageFdsMax}) {
     const Pair pair;
     const std::vector<int> sent(count, pair.ends[0]);
