@@ -136,7 +136,7 @@ export class FrontendNotifier implements BackendAsker {
       .catch((error: unknown) => this.#undelivered({}, 'miss', error));
   }
 
-  /** A front-end that ends closes the channel under the last calls: nobody is to blame for those. */
+  /** A front-end that ends closes the channel under the last calls, and nobody is to blame. */
   #undelivered(fields: Readonly<Record<string, unknown>>, what: string, error: unknown): void {
     const message = `${what} not delivered: ${error}`;
     if (error instanceof VhostUserError && error.code === 'CHANNEL_LOST') {
