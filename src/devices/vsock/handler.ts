@@ -25,7 +25,7 @@ export type VsockMessage =
   /** Where a name that --forward leads to is found now. */
   | { readonly kind: 'addresses'; readonly host: string; readonly addresses: readonly string[] };
 
-/** To the guest before it may see the first of them, packets or bytes of streams: it takes one piece
+/** To the guest before it may see the first of them, packets or bytes of streams: it takes one
  *  while the next is copied, and tells of room the sooner. */
 const PACKETS_PER_TURN = 16;
 const BYTES_PER_TURN = 65_536;
