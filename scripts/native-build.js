@@ -77,9 +77,11 @@ function clearIfFlagsChanged(directory, command) {
   writeFileSync(stamp, command);
 }
 
-async function compileIfOld(compiler, flags, source, object) {
+/** `also`: files the object was made from that g++ does not write down. */
+async function compileIfOld(compiler, flags, source, object, also = []) {
   const dependencyFile = `${object}.d`;
-  if (isFresh(object, dependencies(join(root, dependencyFile)))) return;
+  const from = dependencies(join(root, dependencyFile));
+  if (from.length > 0 && isFresh(object, [...from, ...also])) return;
   await run(compiler, [...flags, '-MMD', '-MF', dependencyFile, '-o', object, source]);
 }
 
@@ -111,7 +113,9 @@ export async function buildObjects({
 }) {
   clearIfFlagsChanged(directory, [compiler, ...flags].join(' '));
   const included = join(directory, basename(prelude));
-  await compileIfOld(compiler, [...flags, '-x', 'c++-header'], prelude, `${included}.gch`);
+  // What is in it is missing from the dependencies of the objects that include it.
+  const precompiled = `${included}.gch`;
+  await compileIfOld(compiler, [...flags, '-x', 'c++-header'], prelude, precompiled);
   const all = [...flags, '-include', included, '-c'];
   const objects = sources.map((source) =>
     join(directory, source.replaceAll('/', '-').replace(/\.cc$/, '.o')),
@@ -119,7 +123,7 @@ export async function buildObjects({
   const waiting = sources.map((source, i) => [source, objects[i]]);
   const work = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      await compileIfOld(compiler, all, next[0], next[1]);
+      await compileIfOld(compiler, all, next[0], next[1], [precompiled]);
     }
   };
   await Promise.all(Array.from({ length: jobs }, work));
