@@ -1,5 +1,5 @@
-// What a network card takes along in a migration: what the driver has said on its control queue,
-// which no driver says twice. Little-endian: magic, version, length of the body, body. It comes from
+// What a network card takes along in a migration: what the driver has said on its control queue, as
+// no driver says it twice. Little-endian: magic, version, length of the body, body. It comes from
 // another host, so nothing in it is believed.
 
 import { CONTROL_STATE_WORDS, type ControlState } from './control-state.js';
