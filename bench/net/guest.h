@@ -1,5 +1,5 @@
-// The guest's half of virtio-net: buffers to receive into, frames out. One descriptor a frame either
-// way, header and frame in one piece, as Linux posts and sends small ones.
+// The guest's half of virtio-net: buffers to receive into, frames out. One descriptor a frame
+// either way, header and frame in one piece, as Linux posts and sends small ones.
 #pragma once
 
 #include <array>
@@ -45,8 +45,8 @@ class Guest {
     // GET_QUEUE_NUM: net_vhost counts pairs.
     session_.Negotiate(kMergeBuffers, kVersion1 | kEventIdx, 1);
     for (uint32_t i = 0; i < kRingEntries; ++i) {
-      buffers_.push_back(memory_.Allocate(kSlotBytes, kSlotBytes));
-      slots_.push_back(memory_.Allocate(kSlotBytes, kSlotBytes));
+      buffers_.push_back(memory_.Allocate(kSlotStrideBytes, 64));
+      slots_.push_back(memory_.Allocate(kSlotStrideBytes, 64));
       receive_.descriptors()[i] = {memory_.GuestAddress(buffers_[i]), kSlotBytes, kWrite, 0};
       send_.descriptors()[i] = {memory_.GuestAddress(slots_[i]), kHeaderBytes + frame_bytes, 0, 0};
       receive_.Push(static_cast<uint16_t>(i));
@@ -118,6 +118,8 @@ class Guest {
  private:
   static constexpr uint32_t kRingEntries = 256;
   static constexpr uint32_t kSlotBytes = 2048;
+  // Slots a power of two apart would share a few sets of the cache.
+  static constexpr uint32_t kSlotStrideBytes = kSlotBytes + 320;
   static constexpr uint64_t kMemoryBytes = 4 << 20;
   static constexpr uint64_t kMergeBuffers = 1ull << 15;
 

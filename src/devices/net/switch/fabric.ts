@@ -2,6 +2,7 @@
 // of the frame; the rest is moved natively, once for each receiver.
 
 import type { HandlerContext } from '../../../core/device.js';
+import type { Batch } from '../../../core/virtqueue/batch.js';
 import { FLAG_COMPLETE, NO_CHAIN } from '../../../core/virtqueue/operations.js';
 import type { Arena } from '../arena.js';
 import { captureTag } from '../capture/shared-capture.js';
@@ -9,6 +10,7 @@ import type { DropReason } from '../counters.js';
 import { HDR_F_NEEDS_CSUM, HEADER_BYTES, HEADER_WORDS } from '../format.js';
 import { completeChecksum } from './checksum.js';
 import { CopyScratch } from './copy-scratch.js';
+import { FrameRow } from './frame-row.js';
 import { type LinkHeader, TAG_BYTES } from './link-header.js';
 import { MacTable } from './mac-table.js';
 import { EGRESS_NONE, EGRESS_TAGGED } from './port-vlans.js';
@@ -40,12 +42,15 @@ export class Fabric {
   readonly #options: FabricOptions;
   readonly #table: MacTable;
   readonly #scratch: CopyScratch;
+  readonly #row: FrameRow;
   #nowS = 0;
 
   constructor(options: FabricOptions) {
     this.#options = options;
     this.#table = new MacTable(options.ports.length, options.ageS);
-    this.#scratch = new CopyScratch(options.arena, options.context.commands);
+    const { commands } = options.context;
+    this.#scratch = new CopyScratch(options.arena, commands);
+    this.#row = new FrameRow(commands, this.#scratch);
   }
 
   static readonly arenaBytes = CopyScratch.arenaBytes;
@@ -54,6 +59,17 @@ export class Fabric {
   begin(): void {
     this.#nowS = performance.now() / 1000;
     this.#scratch.begin();
+    this.#row.begin();
+  }
+
+  /** And ends. */
+  end(): void {
+    this.#row.close();
+  }
+
+  /** Whether request `index` goes where the frame before it went, and so has been taken. */
+  follows(from: SwitchPort, batch: Batch, index: number): boolean {
+    return this.#row.add(from, batch, index);
   }
 
   /** Addresses behind a port are forgotten: another guest may come. */
@@ -63,6 +79,7 @@ export class Fabric {
 
   /** Brings a frame where it belongs, and gives its chain back. */
   forward(from: SwitchPort, frame: SentFrame): void {
+    this.#row.close();
     const { link, chain, bytes } = frame;
     const { captures, context } = this.#options;
     if (captures) {
@@ -119,7 +136,7 @@ export class Fabric {
       return false;
     }
     const reason = to.takes(frame.header)
-      ? this.#copy(to, frame, egress === EGRESS_TAGGED ? vlan : undefined, flags)
+      ? this.#copy(from, to, frame, egress === EGRESS_TAGGED ? vlan : undefined, flags)
       : 'offload';
     if (reason !== undefined) {
       to.droppedReceived(reason);
@@ -129,6 +146,7 @@ export class Fabric {
 
   /** Orders the copy; why not, if it can't be. */
   #copy(
+    from: SwitchPort,
     to: SwitchPort,
     frame: SentFrame,
     tagVlan: number | undefined,
@@ -155,24 +173,29 @@ export class Fabric {
     link.write(this.#scratch.words, prefix / WORD_BYTES + HEADER_WORDS, tagVlan);
     const targets = this.#takeChains(to, count, list);
     const { context } = this.#options;
-    const from = HEADER_BYTES + link.bytes;
+    const behind = HEADER_BYTES + link.bytes;
     if (summed) {
       const rewritten = this.#scratch.bytes.subarray(prefix, prefix + prefixBytes);
-      context.copyOut(chain, from, rewritten.subarray(HEADER_BYTES + headBytes), rest);
+      context.copyOut(chain, behind, rewritten.subarray(HEADER_BYTES + headBytes), rest);
       this.#finishChecksum(rewritten, frame.header, shift);
     }
     this.#show(to, prefix, prefixBytes, frame, summed ? 0 : rest);
     const inArena = this.#scratch.inArena(prefix);
     const copied = summed ? 0 : rest;
-    context.commands.copyFrame(chain, flags, from, copied, inArena, prefixBytes, targets, count);
+    context.commands.copyFrame(chain, flags, behind, copied, inArena, prefixBytes, targets, count);
     to.received(bytes);
+    if (flags !== 0 && count === 1 && frame.header[0] === 0 && !this.#options.captures) {
+      this.#row.open(from, to, link, prefix, prefixBytes);
+    }
     return undefined;
   }
 
   /** The virtio header for a frame whose front has become longer or shorter. */
   #writeHeaders(at: number, { header }: SentFrame, shift: number, buffers: number): void {
     const { words } = this.#scratch;
-    const [flags = 0, checksum = 0, tail = 0] = header;
+    const flags = header[0] as number;
+    const checksum = header[1] as number;
+    const tail = header[2] as number;
     const to = at / WORD_BYTES;
     const segmented = (flags & 0xff00) !== 0;
     const needsChecksum = (flags & HDR_F_NEEDS_CSUM) !== 0;
