@@ -54,6 +54,8 @@ struct QueueRange {
 };
 constexpr QueueRange kAllQueues = {0, UINT32_MAX};
 
+class ListedChains;
+
 class DataPlane {
  public:
   // vhost-user carries the vring index in 8 bits; several devices share them.
@@ -84,6 +86,8 @@ class DataPlane {
   // Whether the driver is asked for kicks, and a spin watches the ring. Without, new chains are
   // popped in turns that come for another reason.
   void askKicks(uint32_t queue, bool asked);
+  // Holds calls of a vring that runs back, together or for a while.
+  void paceCalls(uint32_t queue, const CallPacing& pacing);
   void setCall(uint32_t queue, int fd);
   void setErr(uint32_t queue, int fd);
 
@@ -175,8 +179,8 @@ class DataPlane {
   RingLog ringLog(uint32_t queue) const;
   void runCommands(uint32_t count);
   void receiveFrames(const CommandRecord& command);
-  int receiveFramesInto(const CommandRecord& command, const uint32_t* list,
-                        const FrameFilter* filter, FrameReport* report);
+  int receiveFramesInto(const CommandRecord& command, FrameSource source,
+                        std::vector<ListedChains>* lists, FrameReport* reports);
   void captureReceived(const CommandRecord& command, const WaitingChains& chains);
   void copyFrame(const CommandRecord& command);
   void copyFrames(const CommandRecord& command);
@@ -193,6 +197,10 @@ class DataPlane {
   void addCompletion(uint32_t chain, uint32_t tag, int result, OperationCode code);
   void addEvent(EventCode code, uint32_t queue, uint32_t detail);
   void publish();
+  bool holdCall(Vring* owner);
+  void call(uint32_t queue, Vring* owner);
+  void callDue();
+  int64_t untilCallUs() const;
   void popAll();
   void popVring(uint32_t queue, Vring* vring);
   void takePolled();
@@ -245,6 +253,7 @@ class DataPlane {
   std::map<uint32_t, uint64_t> usedLogs_;  // queue index to address
   std::set<uint32_t> stale_;               // chains in flight whose translation was taken back
   bool settling_ = false;                  // somebody waits for those
+  uint32_t heldCalls_ = 0;                 // vrings with a callDueNs
   bool wake_ = false;
   bool held(uint32_t queue) const;
   std::vector<QueueRange> held_;
