@@ -32,7 +32,14 @@ export class LinkHeader {
   /** What was read last, word for word; signed, so that nothing is boxed. */
   readonly #words = new Int32Array(SHOWN_WORDS);
 
-  read(batch: Batch, index: number): void {
+  /** Of a frame in private memory. */
+  readFrame(frame: Uint8Array): void {
+    const words = new Uint32Array(Math.ceil(SHOWN_BYTES / 4));
+    new Uint8Array(words.buffer).set(frame.subarray(0, SHOWN_BYTES - HEADER_BYTES), HEADER_BYTES);
+    this.read({ headerWord: (_, word) => words[word] as number }, 0);
+  }
+
+  read(batch: Pick<Batch, 'headerWord'>, index: number): void {
     for (let at = 0; at < SHOWN_WORDS; at++) {
       this.#words[at] = batch.headerWord(index, HEADER_WORDS + at);
     }
