@@ -228,8 +228,8 @@ export class CommandWriter {
   /**
    * Copies a row of frames, each from one chain into another, and completes both: `count` pairs of
    * chain numbers (32 bits) in the arena from `pairsOffset` on. The second of a pair gets
-   * `prefixBytes` of the arena, then the readable part of the first from `chainOffset` on. Until the
-   * next turn both places must stay as they are.
+   * `prefixBytes` of the arena, then the readable part of the first from `chainOffset` on. Until
+   * the next turn both places must stay as they are.
    */
   copyFrames(
     pairsOffset: number,
