@@ -7,6 +7,7 @@ import { netVhost, Testpmd } from './testpmd.js';
 
 export interface BackEnd {
   readonly sockets: readonly string[];
+  readonly pid: number;
   /** CPU time of all its threads so far. */
   cpuMs(): number;
   stop(): Promise<void>;
@@ -43,6 +44,7 @@ export async function startVhostTs(
   for (const socket of sockets) await untilListening(child, socket);
   return {
     sockets,
+    pid: child.pid,
     cpuMs: () => cpuMs(child.pid),
     stop: () => stop(child),
   };
@@ -58,6 +60,7 @@ export async function startNetVhost(way: Way, place: BackEndPlace): Promise<Back
   await testpmd.forward(way === 'null' ? 'rxonly' : 'io');
   return {
     sockets,
+    pid: testpmd.pid,
     cpuMs: () => cpuMs(testpmd.pid),
     stop: () => testpmd.quit(),
   };

@@ -7,6 +7,8 @@ export interface Target {
   readonly ratio: number;
 }
 
+export type Sample = Readonly<Record<Metric, number>>;
+
 /** Where frames go: nowhere (sent by one port), or from guest to guest (forwarded by both). */
 export type Way = 'null' | 'switch';
 
@@ -50,4 +52,28 @@ export function packetCases(): PacketCase[] {
     }
   }
   return cases;
+}
+
+/** Two front-ends of our own, one sending to the other through a switch. */
+export interface PairCase {
+  readonly name: string;
+  readonly frameBytes: number;
+  /** Frames a second; undefined: as many as the ring takes. */
+  readonly rate: number | undefined;
+  readonly targets: readonly Target[];
+}
+
+/** What a few web pages make. A back-end that polls uses a whole CPU for it. */
+const LIGHT_RATE = 10_000;
+const LIGHT_TARGETS: readonly Target[] = [{ metric: 'packetsPerCpuSecond', ratio: 3 }];
+
+export function pairCases(): PairCase[] {
+  const flood = FRAME_BYTES.map((frameBytes) => ({
+    name: `pair/flood/${frameBytes}`,
+    frameBytes,
+    rate: undefined,
+    targets: frameBytes === 64 ? SWITCH_TARGETS : [],
+  }));
+  const light = { name: 'pair/light/64', frameBytes: 64, rate: LIGHT_RATE, targets: LIGHT_TARGETS };
+  return [...flood, light];
 }

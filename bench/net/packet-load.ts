@@ -1,8 +1,6 @@
 import type { BackEnd } from './back-end.js';
-import type { Metric, PacketCase } from './cases.js';
+import type { PacketCase, Sample } from './cases.js';
 import { Testpmd, virtioUser } from './testpmd.js';
-
-export type Sample = Readonly<Record<Metric, number>>;
 
 export interface LoadSettings {
   readonly seconds: number;

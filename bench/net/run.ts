@@ -1,19 +1,21 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildLoadProgram } from '../common/load-program.js';
 import { type BackEnd, type BackEndPlace, startNetVhost, startVhostTs } from './back-end.js';
 import { BULK_CASES, compareBulk, whyNoBulk } from './bulk.js';
-import { METRICS, type PacketCase, packetCases, type Way } from './cases.js';
+import { METRICS, packetCases, pairCases, type Sample, type Target, type Way } from './cases.js';
 import { parseOptions, type RunOptions, USAGE } from './options.js';
-import { type LoadSettings, runPackets, type Sample } from './packet-load.js';
+import { type LoadSettings, runPackets } from './packet-load.js';
+import { runPair } from './pair-load.js';
 import { formatTable, type Row, row } from './report.js';
 import { whyNoTestpmd } from './testpmd.js';
 
 /** From dist/bench/net to the top of the checkout. */
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const OWN_BIN = join(ROOT, 'bin', 'vhost-ts.js');
+const LOAD_BINARY = join(ROOT, '.cache', 'bench', 'net-load-generator');
 
 /** Front-end and back-end have a CPU each. */
 const LOAD_CPU = 0;
@@ -33,9 +35,17 @@ function backEndStarter(name: string): Start {
   return (way, place) => startVhostTs(bin, way, place);
 }
 
+/** Load of some kind for two back-ends. */
+interface Contest {
+  readonly name: string;
+  readonly way: Way;
+  readonly targets: readonly Target[];
+  readonly run: (backEnd: BackEnd, load: LoadSettings) => Promise<Sample>;
+}
+
 /** A and B next to each other; who goes first alternates, so that a drift favours neither side. */
-async function comparePackets(
-  packetCase: PacketCase,
+async function compareBackEnds(
+  { name, way, targets, run }: Contest,
   options: RunOptions,
   directory: string,
 ): Promise<Row[]> {
@@ -50,9 +60,9 @@ async function comparePackets(
   const samples: Record<'a' | 'b', Sample[]> = { a: [], b: [] };
   for (let round = 0; round < options.rounds; round++) {
     for (const label of round % 2 === 0 ? (['a', 'b'] as const) : (['b', 'a'] as const)) {
-      const backEnd = await starts[label](packetCase.way, place);
+      const backEnd = await starts[label](way, place);
       try {
-        samples[label].push(await runPackets(packetCase, backEnd, load));
+        samples[label].push(await run(backEnd, load));
       } finally {
         await backEnd.stop();
       }
@@ -60,19 +70,29 @@ async function comparePackets(
   }
   return METRICS.map((metric) =>
     row(
-      packetCase.name,
+      name,
       metric === 'packetsPerSecond' ? 'Mpps' : 'Mpackets/CPU s',
       samples.a.map((sample) => sample[metric] / 1e6),
       samples.b.map((sample) => sample[metric] / 1e6),
-      packetCase.targets.find((target) => target.metric === metric)?.ratio,
+      targets.find((target) => target.metric === metric)?.ratio,
     ),
   );
 }
 
-/** Why a case can't be run here. */
-function whyNot({ way }: PacketCase): string | undefined {
-  const help = spawnSync(process.execPath, [OWN_BIN, 'net', '--help'], { encoding: 'utf8' }).stdout;
-  return way === 'switch' && !help.includes('--switch') ? 'no --switch yet' : whyNoTestpmd();
+function contests(): Contest[] {
+  const packets = packetCases().map((of) => ({
+    ...of,
+    run: (backEnd: BackEnd, load: LoadSettings) => runPackets(of, backEnd, load),
+  }));
+  const pairs = pairCases().map((of) => ({
+    ...of,
+    way: 'switch' as const,
+    run: (backEnd: BackEnd, load: LoadSettings) => {
+      buildLoadProgram(join(ROOT, 'bench'), 'net', LOAD_BINARY);
+      return runPair(of, backEnd, LOAD_BINARY, load);
+    },
+  }));
+  return [...packets, ...pairs];
 }
 
 /** What can be measured, each by its name. */
@@ -83,10 +103,10 @@ interface Runnable {
 }
 
 function runnables(options: RunOptions, directory: string): Runnable[] {
-  const packets = packetCases().map((of) => ({
+  const packets = contests().map((of) => ({
     name: of.name,
-    whyNot: () => whyNot(of),
-    compare: () => comparePackets(of, options, directory),
+    whyNot: whyNoTestpmd,
+    compare: () => compareBackEnds(of, options, directory),
   }));
   const { rounds, seconds } = options;
   const bulk = BULK_CASES.map((of) => ({

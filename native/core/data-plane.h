@@ -183,6 +183,10 @@ class DataPlane {
                         std::vector<ListedChains>* lists, FrameReport* reports);
   void captureReceived(const CommandRecord& command, const WaitingChains& chains);
   void copyFrame(const CommandRecord& command);
+  void copyFrames(const CommandRecord& command);
+  void copyInto(uint32_t to, const iovec& prefix, const DescriptorChain* from, uint32_t offset,
+                uint64_t length);
+  void prefetchFrame(uint32_t to) const;
   bool frameTargets(const CommandRecord& command, const uint32_t** chains);
   void unpop(uint32_t chain);
   void completeList(const CommandRecord& command);

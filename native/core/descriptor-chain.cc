@@ -39,7 +39,8 @@ uint64_t DescriptorChain::slice(bool writable, uint64_t offset, uint64_t bytes,
 uint64_t DescriptorChain::copyOut(uint64_t readableOffset, void* to, uint64_t bytes) const {
   auto* target = static_cast<uint8_t*>(to);
   return forEachPiece(*this, false, readableOffset, bytes, [&](uint8_t* at, uint64_t here) {
-    std::memcpy(target, at, here);
+    // It may go into another chain, and the drivers chose both places.
+    std::memmove(target, at, here);
     target += here;
   });
 }

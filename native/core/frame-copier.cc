@@ -26,8 +26,9 @@ uint32_t FrameCopier::fill(const DescriptorChain& chain) {
     for (size_t at = 0; at < target.iov_len && !done();) {
       const iovec& piece = pieces_[next_];
       const size_t here = std::min(target.iov_len - at, piece.iov_len - nextOffset_);
-      std::memcpy(static_cast<uint8_t*>(target.iov_base) + at,
-                  static_cast<const uint8_t*>(piece.iov_base) + nextOffset_, here);
+      // Drivers chose both places, and they may overlap.
+      std::memmove(static_cast<uint8_t*>(target.iov_base) + at,
+                   static_cast<const uint8_t*>(piece.iov_base) + nextOffset_, here);
       at += here;
       filled += static_cast<uint32_t>(here);
       nextOffset_ += here;

@@ -53,6 +53,7 @@ export const OP_RECEIVE_FRAMES = 10;
 export const OP_UNPOP = 11;
 export const OP_COPY_FRAME = 12;
 export const OP_COMPLETE_LIST = 13;
+export const OP_COPY_FRAMES = 14;
 
 export const FLAG_DURABLE = 1;
 export const FLAG_NOTIFY = 2;

@@ -116,6 +116,7 @@ t.test('the constants are those of native code', async (t) => {
     ['kReceiveFrames', exchange.OP_RECEIVE_FRAMES],
     ['kUnpop', exchange.OP_UNPOP],
     ['kCompleteList', exchange.OP_COMPLETE_LIST],
+    ['kCopyFrames', exchange.OP_COPY_FRAMES],
     ['kReadable', exchange.EVENT_READABLE],
     ['kRequestsMax', exchange.REQUESTS_MAX],
     ['kCommandsMax', exchange.COMMANDS_MAX],

@@ -2,6 +2,7 @@
 // of the frame; the rest is moved natively, once for each receiver.
 
 import type { HandlerContext } from '../../../core/device.js';
+import type { Batch } from '../../../core/virtqueue/batch.js';
 import { FLAG_COMPLETE, NO_CHAIN } from '../../../core/virtqueue/operations.js';
 import type { Arena } from '../arena.js';
 import { captureTag } from '../capture/shared-capture.js';
@@ -10,6 +11,7 @@ import { HEADER_BYTES, HEADER_WORDS } from '../format.js';
 import { completeChecksum } from './checksum.js';
 import { CopyScratch } from './copy-scratch.js';
 import { FrameCutter, shiftHeader } from './frame-cutter.js';
+import { FrameRow } from './frame-row.js';
 import { type LinkHeader, TAG_BYTES } from './link-header.js';
 import { MacTable } from './mac-table.js';
 import { EGRESS_NONE, EGRESS_TAGGED } from './port-vlans.js';
@@ -44,6 +46,7 @@ export class Fabric {
   readonly #options: FabricOptions;
   readonly #table: MacTable;
   readonly #scratch: CopyScratch;
+  readonly #row: FrameRow;
   readonly #cutter = new FrameCutter();
   /** Behind the last of the ports. */
   uplink: Uplink | undefined;
@@ -52,7 +55,9 @@ export class Fabric {
   constructor(options: FabricOptions) {
     this.#options = options;
     this.#table = new MacTable(options.ports.length, options.ageS);
-    this.#scratch = new CopyScratch(options.arena, options.context.commands);
+    const { commands } = options.context;
+    this.#scratch = new CopyScratch(options.arena, commands);
+    this.#row = new FrameRow(commands, this.#scratch);
   }
 
   static readonly arenaBytes = CopyScratch.arenaBytes;
@@ -61,6 +66,17 @@ export class Fabric {
   begin(): void {
     this.#nowS = performance.now() / 1000;
     this.#scratch.begin();
+    this.#row.begin();
+  }
+
+  /** And ends. */
+  end(): void {
+    this.#row.close();
+  }
+
+  /** Whether request `index` goes where the frame before it went, and so has been taken. */
+  follows(from: SwitchPort, batch: Batch, index: number): boolean {
+    return this.#row.add(from, batch, index);
   }
 
   /** Addresses behind a port are forgotten: another guest may come. */
@@ -70,6 +86,7 @@ export class Fabric {
 
   /** Brings a frame where it belongs, and gives its chain back. */
   forward(from: SwitchPort, frame: SentFrame): void {
+    this.#row.close();
     const { link, chain, bytes, body = NOTHING } = frame;
     const { captures, context } = this.#options;
     if (captures) {
@@ -136,7 +153,7 @@ export class Fabric {
       this.#cut(to, frame, tagVlan);
       return false;
     }
-    const reason = this.#copy(to, frame, tagVlan, flags);
+    const reason = this.#copy(from, to, frame, tagVlan, flags);
     if (reason !== undefined) {
       to.droppedReceived(reason);
     }
@@ -202,6 +219,7 @@ export class Fabric {
 
   /** Orders the copy; why not, if it can't be. */
   #copy(
+    from: SwitchPort,
     to: SwitchPort,
     frame: SentFrame,
     tagVlan: number | undefined,
@@ -228,17 +246,20 @@ export class Fabric {
     link.write(this.#scratch.words, prefix / WORD_BYTES + HEADER_WORDS, tagVlan);
     const targets = this.#takeChains(to, count, list);
     const { context } = this.#options;
-    const from = HEADER_BYTES + link.bytes;
+    const behind = HEADER_BYTES + link.bytes;
     if (summed) {
       const rewritten = this.#scratch.bytes.subarray(prefix, prefix + prefixBytes);
-      context.copyOut(chain, from, rewritten.subarray(HEADER_BYTES + headBytes), rest);
+      context.copyOut(chain, behind, rewritten.subarray(HEADER_BYTES + headBytes), rest);
       this.#finishChecksum(rewritten, frame.header, shift);
     }
     this.#show(to, prefix, prefixBytes, frame, summed ? 0 : rest);
     const inArena = this.#scratch.inArena(prefix);
     const copied = summed ? 0 : rest;
-    context.commands.copyFrame(chain, flags, from, copied, inArena, prefixBytes, targets, count);
+    context.commands.copyFrame(chain, flags, behind, copied, inArena, prefixBytes, targets, count);
     to.received(bytes);
+    if (flags !== 0 && count === 1 && frame.header[0] === 0 && !this.#options.captures) {
+      this.#row.open(from, to, link, prefix, prefixBytes);
+    }
     return undefined;
   }
 

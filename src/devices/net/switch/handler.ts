@@ -38,11 +38,15 @@ export interface SwitchMessage {
   readonly features: bigint;
 }
 
+const NO_HEADER = new Uint32Array(0);
+
 class SwitchHandler implements QueueHandler {
   readonly #context: HandlerContext;
   readonly #ports: readonly SwitchPort[];
   readonly #fabric: Fabric;
   readonly #link = new LinkHeader();
+  /** Of the request in hand: one object for all. */
+  readonly #frame = { chain: 0, bytes: 0, link: this.#link, header: NO_HEADER };
   readonly #uplink: Uplink | undefined;
 
   constructor(context: HandlerContext) {
@@ -78,6 +82,7 @@ class SwitchHandler implements QueueHandler {
         this.#transmit(batch, i, this.#portOf(queue));
       }
     }
+    this.#fabric.end();
   }
 
   completion(chain: number, tag: number, result: number): void {
@@ -142,6 +147,9 @@ class SwitchHandler implements QueueHandler {
   }
 
   #transmit(batch: Batch, i: number, port: SwitchPort): void {
+    if (this.#fabric.follows(port, batch, i)) {
+      return;
+    }
     const chain = batch.chain(i);
     const bytes = batch.readableBytes(i) - HEADER_BYTES;
     if (bytes < FRAME_BYTES_MIN || bytes > FRAME_BYTES_MAX) {
@@ -149,8 +157,11 @@ class SwitchHandler implements QueueHandler {
     } else if (!this.#accept(batch, i, port, bytes)) {
       port.droppedSent('header');
     } else {
+      const frame = this.#frame;
       this.#link.read(batch, i);
-      const frame = { chain, bytes, link: this.#link, header: port.header.words };
+      frame.chain = chain;
+      frame.bytes = bytes;
+      frame.header = port.header.words;
       this.#fabric.forward(port, frame);
       return;
     }
@@ -158,8 +169,8 @@ class SwitchHandler implements QueueHandler {
   }
 
   #accept(batch: Batch, i: number, port: SwitchPort, bytes: number): boolean {
-    const word = (index: number) => batch.headerWord(i, index);
-    return port.header.accept(word(0), word(1), word(2), bytes);
+    const flags = batch.headerWord(i, 0);
+    return port.header.accept(flags, batch.headerWord(i, 1), batch.headerWord(i, 2), bytes);
   }
 }
 

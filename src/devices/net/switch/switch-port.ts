@@ -92,12 +92,12 @@ export class SwitchPort {
     return !this.#checksums && ((header[0] as number) & HDR_F_NEEDS_CSUM) !== 0;
   }
 
-  sent(bytes: number): void {
-    this.#counters.moved(transmitQueue(0), 1, bytes);
+  sent(bytes: number, frames = 1): void {
+    this.#counters.moved(transmitQueue(0), frames, bytes);
   }
 
-  received(bytes: number): void {
-    this.#counters.moved(receiveQueue(0), 1, bytes);
+  received(bytes: number, frames = 1): void {
+    this.#counters.moved(receiveQueue(0), frames, bytes);
   }
 
   droppedSent(reason: DropReason): void {

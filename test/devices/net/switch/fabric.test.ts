@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { NET_HEADER_BYTES } from '../../../../src/testing/index.js';
 import { BROADCAST, frame, macBytes, tcpFrame } from '../../../support/frames.js';
 import { readCapture } from '../../../support/pcapng.js';
 import { temporaryDirectory } from '../../../support/resources.js';
@@ -12,6 +13,8 @@ import { tagged } from '../../../support/vlan-frames.js';
 
 const mac = (port: number) => `52:54:00:00:00:0${port}`;
 const RECEIVE_BYTES = 2048;
+/** 3000 bytes: the header is in the first. */
+const IN_TWO_BUFFERS = [RECEIVE_BYTES - 12, 3000 - (RECEIVE_BYTES - 12) - 12];
 
 async function connectAll(
   rig: Awaited<ReturnType<typeof startSwitch>>,
@@ -57,6 +60,60 @@ t.test('floods what it does not know, learns, and sends to one', async (t) => {
   t.same([...(await exchangeFrame(guests, 2, frame(60, 1, BROADCAST, mac(2)))).keys()], [0, 1]);
   t.same([...(await exchangeFrame(guests, 2, frame(60, 1, mac(1), mac(0)))).keys()], [1], 'moved');
   t.same([...(await exchangeFrame(guests, 1, frame(60, 1, mac(0), mac(1)))).keys()], [2]);
+  await endAll(guests);
+});
+
+/** Frames the device finds in one batch: none is shown before all are there. */
+async function sendTogether(guest: SwitchGuest, frames: readonly Uint8Array[]): Promise<void> {
+  const { memory } = guest.frontend;
+  const queue = guest.frontend.queue(1);
+  for (const bytes of frames) {
+    const offset = memory.allocate(NET_HEADER_BYTES + bytes.byteLength);
+    memory.bytes.fill(0, offset, offset + NET_HEADER_BYTES);
+    memory.bytes.set(bytes, offset + NET_HEADER_BYTES);
+    const buffer = { offset, bytes: NET_HEADER_BYTES + bytes.byteLength, writable: false };
+    queue.driver.add([buffer]);
+  }
+  queue.driver.publish();
+  queue.kick();
+  let back = 0;
+  await until(() => {
+    back += queue.driver.takeUsed().length;
+    return back === frames.length;
+  });
+}
+
+t.test('frames of a batch keep their order, in rows or not', async (t) => {
+  const guests = await connectAll(await startSwitch(t, ['', '']), 2);
+  const [first, second] = guests as [SwitchGuest, SwitchGuest];
+  await exchangeFrame(guests, 1, frame(60, 0, mac(0), mac(1)));
+  const to = (port: number, bytes: number, seed: number) => frame(bytes, seed, mac(port), mac(0));
+  // The device takes half of them at a time.
+  const sent = [
+    ...[1, 2, 3].map((seed) => to(1, 60 + seed, seed)),
+    // In two buffers.
+    to(1, 3000, 4),
+    ...[5, 6].map((seed) => to(1, 1400, seed)),
+    // To nobody that is known: flooded.
+    to(2, 62, 7),
+    to(1, 60, 8),
+    ...[9, 10, 11, 12, 13, 14, 15, 16].map((seed) => to(1, 60, seed)),
+  ];
+  const counts = () => [first.sent().packets, second.received().packets, second.received().bytes];
+  const before = counts();
+  await sendTogether(first, sent);
+  // In the order of the used ring, which is what a driver goes by.
+  const used = second.frontend.queue(0).driver.takeUsed();
+  t.same(
+    used.map(({ length }) => length - NET_HEADER_BYTES),
+    sent.flatMap(({ byteLength }) => (byteLength < RECEIVE_BYTES ? [byteLength] : IN_TWO_BUFFERS)),
+  );
+  const lengths = sent.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  t.same(
+    counts().map((count, i) => count - (before[i] as number)),
+    [16, 16, lengths],
+    'counted as each by itself',
+  );
   await endAll(guests);
 });
 
