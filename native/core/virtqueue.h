@@ -141,7 +141,10 @@ class Virtqueue {
     if (gate_) return end(head, 0, InOrderGate::End::kAbandoned);
     on([&](auto& ring) { ring.abandon(head); });
   }
+  // With a gate only the newest chain goes back into the ring. Another would take with it those
+  // that have ended behind it and wait: it goes back to the driver unused instead.
   void unpop(uint16_t head) {
+    if (gate_ && !gate_->isNewest(head)) return end(head, 0, InOrderGate::End::kUsed);
     if (gate_) gate_->unpopped();
     on([&](auto& ring) { ring.unpop(head); });
   }

@@ -4,10 +4,10 @@ import { randomBytes } from 'node:crypto';
 import type { DataHalf, DeviceHost, VirtioDevice } from '../../core/device.js';
 import {
   hasFeature,
+  RING_FEATURES,
   VhostUserError,
-  VIRTIO_F_RING_EVENT_IDX,
-  VIRTIO_F_RING_INDIRECT_DESC,
-  VIRTIO_F_VERSION_1,
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_RESET,
 } from '../../core/protocol/index.js';
 import { check, native } from '../../native/index.js';
 import { CaptureFile } from './capture/capture-file.js';
@@ -103,9 +103,9 @@ export class NetDevice implements VirtioDevice {
       VIRTIO_NET_F_SPEED_DUPLEX |
       (this.#mtu === undefined ? 0n : VIRTIO_NET_F_MTU) |
       (this.#options.queuePairs > 1 ? VIRTIO_NET_F_MQ : 0n) |
-      VIRTIO_F_RING_INDIRECT_DESC |
-      VIRTIO_F_RING_EVENT_IDX |
-      VIRTIO_F_VERSION_1
+      RING_FEATURES |
+      VIRTIO_F_RING_RESET |
+      VIRTIO_F_IN_ORDER
     );
   }
 

@@ -3,9 +3,9 @@
 import { randomBytes } from 'node:crypto';
 import type { DataHalf, DeviceHost, VirtioDevice } from '../../../core/device.js';
 import {
-  VIRTIO_F_RING_EVENT_IDX,
-  VIRTIO_F_RING_INDIRECT_DESC,
-  VIRTIO_F_VERSION_1,
+  RING_FEATURES,
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_RESET,
 } from '../../../core/protocol/index.js';
 import { NetCounters, type QueueCounts } from '../counters.js';
 import {
@@ -83,9 +83,9 @@ export class SwitchCard implements VirtioDevice {
       VIRTIO_NET_F_STATUS |
       VIRTIO_NET_F_SPEED_DUPLEX |
       (this.#mtu === undefined ? 0n : VIRTIO_NET_F_MTU) |
-      VIRTIO_F_RING_INDIRECT_DESC |
-      VIRTIO_F_RING_EVENT_IDX |
-      VIRTIO_F_VERSION_1
+      RING_FEATURES |
+      VIRTIO_F_RING_RESET |
+      VIRTIO_F_IN_ORDER
     );
   }
 
