@@ -15,6 +15,7 @@
         "native/core/data-plane-vrings.cc",
         "native/core/frame-filter.cc",
         "native/core/frame-capture.cc",
+        "native/core/frame-hash.cc",
         "native/core/frame-copier.cc",
         "native/core/frame-receiver.cc",
         "native/core/guest-memory.cc",

@@ -1,7 +1,9 @@
 // Frames in private memory.
 #include <algorithm>
+#include <cstring>
 
 #include "../core/frame-filter.h"
+#include "../core/frame-hash.h"
 #include "../core/segmenter.h"
 #include "arguments.h"
 #include "bindings.h"
@@ -20,6 +22,36 @@ Napi::Value passes(const Napi::CallbackInfo& info) {
   }
   const auto* filter = reinterpret_cast<const FrameFilter*>(table.data);
   return Napi::Boolean::New(info.Env(), filter->passes(frame.data, frame.length));
+}
+
+FrameHash* hashOf(const Arguments& arguments, Napi::Env env) {
+  const Bytes table = arguments.bytes(0);
+  if (table.length != sizeof(FrameHash) ||
+      reinterpret_cast<uintptr_t>(table.data) % alignof(FrameHash) != 0) {
+    throw Napi::TypeError::New(env, "no table of a frame hash");
+  }
+  return reinterpret_cast<FrameHash*>(table.data);
+}
+
+// (table)
+Napi::Value prepareHash(const Napi::CallbackInfo& info) {
+  hashOf(Arguments(info), info.Env())->prepare();
+  return info.Env().Undefined();
+}
+
+// (table, frame, offset, length, result): value, report and queue into three words
+Napi::Value hash(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const FrameHash* table = hashOf(arguments, info.Env());
+  const Bytes frame = arguments.range(1);
+  const Bytes to = arguments.bytes(4);
+  const HashedFrame hashed = table->hash(frame.data, frame.length);
+  const uint32_t result[] = {hashed.value, hashed.report, table->queueOf(hashed)};
+  if (to.length != sizeof result) {
+    throw Napi::TypeError::New(info.Env(), "no room for the hash of a frame");
+  }
+  std::memcpy(to.data, result, sizeof result);
+  return info.Env().Undefined();
 }
 
 constexpr size_t kLengthBytes = 4;
@@ -62,6 +94,8 @@ Napi::Value segment(const Napi::CallbackInfo& info) {
 
 void initFrame(Napi::Env env, Napi::Object exports) {
   exports.Set("framePasses", Napi::Function::New(env, passes));
+  exports.Set("frameHash", Napi::Function::New(env, hash));
+  exports.Set("frameHashPrepare", Napi::Function::New(env, prepareHash));
   exports.Set("frameSegment", Napi::Function::New(env, segment));
 }
 

@@ -14,6 +14,8 @@ namespace {
 // num_buffers has 16 bits, and nobody makes frames of more pieces: a bound on the work for one.
 constexpr size_t kChainsPerFrameMax = 1024;
 
+}  // namespace
+
 // A list of chain numbers in the arena, from the first that is not used yet.
 class ListedChains : public WaitingChains {
  public:
@@ -26,11 +28,12 @@ class ListedChains : public WaitingChains {
     const DescriptorChain* chain = find_(list_[index]);
     return chain != nullptr && chain->writableBytes >= headerBytes_ ? chain : nullptr;
   }
-  void skip(size_t count) {
-    list_ += count;
-    count_ -= count;
-  }
   uint32_t first() const { return list_[0]; }
+  // The first is used.
+  uint32_t take() {
+    count_--;
+    return *list_++;
+  }
   bool empty() const { return count_ == 0; }
 
  private:
@@ -40,63 +43,111 @@ class ListedChains : public WaitingChains {
   Find find_;
 };
 
-// False: the table does not lie in the arena.
-bool filterOf(const CommandRecord& command, const Arena& arena, const FrameFilter** filter) {
-  if (!(command.flags & kCommandFilter)) return true;
+namespace {
+
+// The table of T at `offset` in the arena; nullptr: it does not lie there.
+template <typename T>
+T* tableAt(const Arena& arena, uint64_t offset, uint64_t count = 1) {
   std::vector<iovec> place;
-  const double offset = command.offset;
-  if (!(offset >= 0 && offset <= static_cast<double>(arena.bytes)) ||
-      !sliceArena(arena, static_cast<uint64_t>(offset), sizeof(FrameFilter), &place) ||
-      reinterpret_cast<uintptr_t>(place[0].iov_base) % alignof(FrameFilter) != 0) {
-    return false;
+  if (!sliceArena(arena, offset, count * sizeof(T), &place) || place.empty() ||
+      reinterpret_cast<uintptr_t>(place[0].iov_base) % alignof(T) != 0) {
+    return nullptr;
   }
-  *filter = static_cast<const FrameFilter*>(place[0].iov_base);
+  return static_cast<T*>(place[0].iov_base);
+}
+
+// What a frame is judged by; false: a table does not lie in the arena.
+bool judgesOf(const CommandRecord& command, const Arena& arena, FrameSource* source) {
+  if (command.flags & kCommandFilter) {
+    const double offset = command.offset;
+    if (!(offset >= 0 && offset <= static_cast<double>(arena.bytes))) return false;
+    source->filter = tableAt<const FrameFilter>(arena, static_cast<uint64_t>(offset));
+    if (source->filter == nullptr) return false;
+  }
+  if (command.flags & (kCommandHash | kCommandSteer)) {
+    source->hash = tableAt<const FrameHash>(arena, command.hash);
+    if (source->hash == nullptr) return false;
+  }
   return true;
 }
+
+// The chains of several queues, among which frames are dealt by their hash.
+class SteeredChains : public ChainChoice {
+ public:
+  SteeredChains(const FrameHash& hash, std::vector<ListedChains>* lists)
+      : hash_(hash), lists_(lists) {}
+
+  const WaitingChains& chainsFor(const HashedFrame& hashed) override {
+    const uint32_t queue = hash_.queueOf(hashed);
+    last_ = queue < lists_->size() ? queue : 0;
+    return (*lists_)[last_];
+  }
+  size_t last() const { return last_; }
+
+ private:
+  const FrameHash& hash_;
+  std::vector<ListedChains>* lists_;
+  size_t last_ = 0;
+};
 
 }  // namespace
 
 void DataPlane::receiveFrames(const CommandRecord& command) {
-  std::vector<iovec> list;
-  std::vector<iovec> place;
-  const bool inside = sliceArena(arena_, command.chainOffset,
-                                 uint64_t{command.usedLength} * sizeof(uint32_t), &list) &&
-                      sliceArena(arena_, command.tailOffset, sizeof(FrameReport), &place);
-  const FrameFilter* filter = nullptr;
-  if (!inside || list.empty() || command.mode <= 0 || !(command.length >= 0) ||
-      !filterOf(command, arena_, &filter)) {
+  const bool steered = command.flags & kCommandSteer;
+  const FrameList single{command.chainOffset, command.usedLength};
+  const uint32_t count = steered ? command.usedLength : 1;
+  const FrameList* lists =
+      steered ? tableAt<const FrameList>(arena_, command.chainOffset, count) : &single;
+  auto* reports = tableAt<FrameReport>(arena_, command.tailOffset, count);
+  std::vector<ListedChains> chains;
+  for (uint32_t i = 0; lists != nullptr && i < count; i++) {
+    const auto* numbers = tableAt<const uint32_t>(arena_, lists[i].offset, lists[i].count);
+    if (numbers == nullptr && lists[i].count > 0) break;
+    chains.emplace_back(numbers, lists[i].count, command.tailByte,
+                        [this](uint32_t chain) { return chainOf(chain); });
+  }
+  FrameSource source{static_cast<int>(command.file), (command.flags & kCommandSocket) != 0,
+                     (command.flags & kCommandMerge) != 0, command.tailByte};
+  if (chains.size() != count || count == 0 || reports == nullptr || command.mode <= 0 ||
+      !(command.length >= 0) || !judgesOf(command, arena_, &source)) {
     operations_.ended(command, -EINVAL);
     return;
   }
-  FrameReport report{};
-  const auto* chains = static_cast<const uint32_t*>(list[0].iov_base);
-  const int result = receiveFramesInto(command, chains, filter, &report);
-  std::memcpy(place[0].iov_base, &report, sizeof report);
-  operations_.ended(command, result);
+  std::memset(reports, 0, count * sizeof(FrameReport));
+  operations_.ended(command, receiveFramesInto(command, source, &chains, reports));
 }
 
-int DataPlane::receiveFramesInto(const CommandRecord& command, const uint32_t* list,
-                                 const FrameFilter* filter, FrameReport* report) {
-  const FrameSource source{static_cast<int>(command.file), (command.flags & kCommandSocket) != 0,
-                           (command.flags & kCommandMerge) != 0, command.tailByte, filter};
-  const auto framesMax = static_cast<uint32_t>(command.mode);
-  ListedChains waiting(list, command.usedLength, source.headerBytes,
-                       [this](uint32_t chain) { return chainOf(chain); });
-  while (!waiting.empty() && report->frames + report->dropped + report->filtered < framesMax &&
-         report->bytes < command.length) {
-    const ReceivedFrame got = frames_.receive(source, waiting, &frameUsed_);
+// Until there are no more frames, or it is enough, or a list has been used up: what is behind its
+// end then stays where it is, for the driver to make room.
+int DataPlane::receiveFramesInto(const CommandRecord& command, FrameSource source,
+                                 std::vector<ListedChains>* lists, FrameReport* reports) {
+  std::unique_ptr<SteeredChains> steering;
+  if (command.flags & kCommandSteer) {
+    steering = std::make_unique<SteeredChains>(*source.hash, lists);
+    source.choice = steering.get();
+  }
+  const auto filled = [](const ListedChains& list) { return !list.empty(); };
+  const auto asked = std::find_if(lists->begin(), lists->end(), filled);
+  if (asked == lists->end()) return -EINVAL;
+  const ListedChains some = *asked;
+  double bytes = 0;
+  for (int32_t frames = 0; frames < command.mode && bytes < command.length; frames++) {
+    const ReceivedFrame got = frames_.receive(source, steering ? some : *asked, &frameUsed_);
+    const size_t queue = steering ? steering->last() : 0;
+    ListedChains& into = (*lists)[queue];
     uint16_t head = 0;
-    Vring* owner = vringOf(waiting.first(), &head);
+    Vring* owner = into.empty() ? nullptr : vringOf(into.first(), &head);
     if (got.result == -EFAULT && owner != nullptr) owner->ring.memory()->poison();
     if (got.result < 0) return static_cast<int>(got.result);
-    (got.filtered ? report->filtered : got.chains > 0 ? report->frames : report->dropped)++;
-    report->bytes += static_cast<uint32_t>(got.result);
-    report->chains += got.chains;
-    if (command.capture != 0 && got.chains > 0) captureReceived(command, waiting);
-    for (uint32_t i = 0; i < got.chains; i++) {
-      complete(list[report->chains - got.chains + i], 0, 0, 0, frameUsed_[i]);
-    }
-    waiting.skip(got.chains);
+    FrameReport& report = reports[queue];
+    (got.filtered ? report.filtered : got.chains > 0 ? report.frames : report.dropped)++;
+    report.bytes += static_cast<uint32_t>(got.result);
+    report.chains += got.chains;
+    bytes += static_cast<double>(got.result);
+    if (got.chains == 0) continue;
+    if (command.capture != 0) captureReceived(command, into);
+    for (uint32_t i = 0; i < got.chains; i++) complete(into.take(), 0, 0, 0, frameUsed_[i]);
+    if (into.empty()) break;
   }
   return 0;
 }

@@ -55,6 +55,8 @@ struct QueueRange {
 };
 constexpr QueueRange kAllQueues = {0, UINT32_MAX};
 
+class ListedChains;
+
 class DataPlane {
  public:
   // vhost-user carries the vring index in 8 bits; several devices share them.
@@ -176,8 +178,8 @@ class DataPlane {
   RingLog ringLog(uint32_t queue) const;
   void runCommands(uint32_t count);
   void receiveFrames(const CommandRecord& command);
-  int receiveFramesInto(const CommandRecord& command, const uint32_t* list,
-                        const FrameFilter* filter, FrameReport* report);
+  int receiveFramesInto(const CommandRecord& command, FrameSource source,
+                        std::vector<ListedChains>* lists, FrameReport* reports);
   void captureReceived(const CommandRecord& command, const WaitingChains& chains);
   void copyFrame(const CommandRecord& command);
   bool frameTargets(const CommandRecord& command, const uint32_t** chains);

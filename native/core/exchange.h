@@ -32,7 +32,9 @@ enum class CommandCode : uint32_t {
   // Frames of the descriptor in `file` into chains that wait for them, as FrameReceiver does it.
   // The arena has `usedLength` chain numbers from chainOffset on, and gets a FrameReport at
   // tailOffset. length: bytes after which it is enough; mode: frames; tailByte: header bytes.
-  // kCommandFilter: those the FrameFilter at `offset` in the arena lets through.
+  // kCommandFilter: those the FrameFilter at `offset` in the arena lets through. kCommandHash: the
+  // FrameHash at `hash` there tells what the header says. kCommandSteer: and into which of
+  // `usedLength` FrameLists at chainOffset a frame goes; then there is a report for each of them.
   // Result: 0, the descriptor may have more, or -errno (-EAGAIN: it has none now).
   kReceiveFrames = 10,
   // The ring forgets the chain, and will pop it again: only for the last one popped of its ring.
@@ -60,6 +62,8 @@ constexpr uint32_t kCommandArena = 128;    // chainOffset is an offset in the ar
 constexpr uint32_t kCommandPrefix = 256;
 constexpr uint32_t kCommandMerge = 512;  // a frame may go over several chains
 constexpr uint32_t kCommandFilter = 1024;
+constexpr uint32_t kCommandHash = 2048;
+constexpr uint32_t kCommandSteer = 4096;
 
 // tailOffset: the last byte of the writable part, wherever that is (virtio-blk's status).
 constexpr uint32_t kTailLast = 0xffffffff;
@@ -81,7 +85,7 @@ struct CommandRecord {
   int32_t mode;  // fallocate
   // kReceiveFrames: tag of the frames for whoever looks on (FrameCapture); 0: not shown.
   uint32_t capture;
-  uint32_t reserved;
+  uint32_t hash;  // kReceiveFrames: where the arena has the FrameHash
 };
 static_assert(sizeof(CommandRecord) == 64);
 
@@ -92,6 +96,13 @@ struct CompletionRecord {
   uint32_t code;
 };
 static_assert(sizeof(CompletionRecord) == 16);
+
+// Chains of one queue that wait for frames: their numbers, in the arena.
+struct FrameList {
+  uint32_t offset;
+  uint32_t count;
+};
+static_assert(sizeof(FrameList) == 8);
 
 // What kReceiveFrames did: the first `chains` of the list are used.
 struct FrameReport {

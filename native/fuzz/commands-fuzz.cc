@@ -140,7 +140,7 @@ class Program {
     const size_t count = std::min<size_t>(chains_.size(), 16);
     std::copy_n(chains_.begin(), count, list);
     frames->chainOffset = input_.byte() & ~3u;
-    frames->tailByte &= 15;
+    frames->tailByte = frames->tailByte & 1 ? kHashHeaderBytes : kFrameHeaderBytes;
   }
 
   void order() {

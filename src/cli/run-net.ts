@@ -4,7 +4,7 @@
 import type { Log } from '../core/index.js';
 import { NetDevice } from '../devices/net/device.js';
 import { HostEndError } from '../devices/net/host-end-error.js';
-import { type NetOptions, netOptionsSchema } from '../devices/net/options.js';
+import { type NetOptions, netOptionsSchema, workersOf } from '../devices/net/options.js';
 import { type ExitReason, UserError } from './exit-codes.js';
 import { flagIssues, given } from './option-issues.js';
 import { loggerOf, type ServeFlags, serve } from './serve.js';
@@ -37,9 +37,10 @@ const FLAG_NAMES = { tapFds: 'tap-fd', pcapLimitMib: 'pcap-limit' };
 
 export async function runNet(flags: NetFlags): Promise<void> {
   const log = loggerOf('net', flags);
-  const device = openDevice(parseOptions(flags), log);
+  const options = parseOptions(flags);
+  const device = openDevice(options, log);
   try {
-    const workers = Math.min(flags.workers, flags['queue-pairs']);
+    const workers = workersOf(options);
     await serve(flags, {
       served: [{ device, socket: flags.socket, fd: flags.fd, workers }],
       log,
@@ -70,6 +71,7 @@ function parseOptions(flags: NetFlags): NetOptions {
     queuePairs: flags['queue-pairs'],
     queueSize: flags['queue-size'],
     queueNum: flags['queue-num'],
+    workers: flags.workers,
     pcap: flags.pcap,
     pcapLimitMib: flags['pcap-limit'],
   });

@@ -29,6 +29,7 @@ export const COMMAND_USED_LENGTH = 11;
 export const COMMAND_TAG = 12;
 export const COMMAND_MODE = 13;
 export const COMMAND_CAPTURE = 14;
+export const COMMAND_HASH = 15;
 
 export const COMPLETION_CHAIN = 0;
 export const COMPLETION_TAG = 1;
@@ -64,11 +65,16 @@ export const FLAG_ARENA = 128;
 export const FLAG_PREFIX = 256;
 export const FLAG_MERGE = 512;
 export const FLAG_FILTER = 1024;
+export const FLAG_HASH = 2048;
+export const FLAG_STEER = 4096;
 
 /** Tail offset: the last byte of the writable part. */
 export const TAIL_LAST = 0xffffffff;
 
 export const NO_CHAIN = 0xffffffff;
+
+// A list of chains for OP_RECEIVE_FRAMES with FLAG_STEER, in words.
+export const FRAME_LIST_WORDS = 2;
 
 // What OP_RECEIVE_FRAMES leaves in the arena, in words.
 export const FRAME_REPORT_WORDS = 5;

@@ -272,6 +272,16 @@ interface Addon {
   childTake(pid: number): number;
   /** native/core/frame-filter.h: whether a frame passes a table. */
   framePasses(table: Uint32Array, frame: Uint8Array, offset: number, bytes: number): boolean;
+  /** native/core/frame-hash.h: makes the windows of a table out of its key. */
+  frameHashPrepare(table: Uint8Array): void;
+  /** Hash of a frame, how it was found (0: it has none), and its queue, into three words. */
+  frameHash(
+    table: Uint8Array,
+    frame: Uint8Array,
+    offset: number,
+    bytes: number,
+    to: Uint32Array,
+  ): void;
   /** native/core/segmenter.h: cuts a frame as its header asks, and writes each segment behind its
    *  length, four bytes big-endian. Bytes written, or needed if there is less room; 0: header and
    *  frame do not belong together. */

@@ -1,10 +1,14 @@
 // A virtio-net driver for tests: real frames over a TestFrontend, merged receive chains included.
 
+import { hasFeature } from '../core/protocol/index.js';
 import { ChainDriver, type ChainShape, type OfferedChain } from './chain-driver.js';
 import type { TestFrontend } from './test-frontend.js';
 
 export const NET_HEADER_BYTES = 12;
+/** With VIRTIO_NET_F_HASH_REPORT. */
+export const NET_HASH_HEADER_BYTES = 20;
 const NUM_BUFFERS_OFFSET = 10;
+const VIRTIO_NET_F_HASH_REPORT = 1n << 57n;
 
 /** A frame the device delivered. */
 export interface ReceivedFrame {
@@ -16,7 +20,7 @@ export interface ReceivedFrame {
 
 export interface TransmitOptions extends ChainShape {
   readonly pair?: number;
-  /** Twelve bytes; zeroes by default. */
+  /** Its first bytes; zeroes by default. */
   readonly header?: Uint8Array;
 }
 
@@ -29,12 +33,17 @@ export class NetDriver {
     this.chains = new ChainDriver(frontend);
   }
 
+  get headerBytes(): number {
+    const hashes = hasFeature(this.chains.frontend.features, VIRTIO_NET_F_HASH_REPORT);
+    return hashes ? NET_HASH_HEADER_BYTES : NET_HEADER_BYTES;
+  }
+
   /** Sends a frame and waits until the device has given the chain back; its used length. */
   async transmit(frame: Uint8Array, options: TransmitOptions = {}): Promise<number> {
-    const { pair = 0, header = new Uint8Array(NET_HEADER_BYTES), ...shape } = options;
-    const bytes = new Uint8Array(header.byteLength + frame.byteLength);
+    const { pair = 0, header = new Uint8Array(0), ...shape } = options;
+    const bytes = new Uint8Array(this.headerBytes + frame.byteLength);
     bytes.set(header);
-    bytes.set(frame, header.byteLength);
+    bytes.set(frame, this.headerBytes);
     return (await this.chains.send(2 * pair + 1, bytes, 0, shape)).usedBytes;
   }
 
@@ -62,9 +71,9 @@ export class NetDriver {
   /** The next frame. Throws when none comes in 20 s, and when the chains do not belong together. */
   async receive(pair = 0): Promise<ReceivedFrame> {
     const first = await this.#next(pair);
-    const header = first.slice(0, NET_HEADER_BYTES);
+    const header = first.slice(0, this.headerBytes);
     const chains = new DataView(header.buffer).getUint16(NUM_BUFFERS_OFFSET, true);
-    const parts = [first.subarray(NET_HEADER_BYTES)];
+    const parts = [first.subarray(this.headerBytes)];
     while (parts.length < chains) {
       // Merged chains are published together: none of them may have to be waited for.
       parts.push(await this.#next(pair, 'at once'));

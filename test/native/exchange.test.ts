@@ -68,7 +68,10 @@ t.test('the fields of a record lie where native code has them', async (t) => {
     usedLength: exchange.COMMAND_USED_LENGTH,
     tag: exchange.COMMAND_TAG,
     mode: exchange.COMMAND_MODE,
+    capture: exchange.COMMAND_CAPTURE,
+    hash: exchange.COMMAND_HASH,
   });
+  t.equal(Object.keys(wordOffsets('FrameList')).length, exchange.FRAME_LIST_WORDS);
   t.same(wordOffsets('CompletionRecord'), {
     chain: exchange.COMPLETION_CHAIN,
     tag: exchange.COMPLETION_TAG,
@@ -103,6 +106,8 @@ t.test('the constants are those of native code', async (t) => {
     ['kCommandPrefix', exchange.FLAG_PREFIX],
     ['kCommandMerge', exchange.FLAG_MERGE],
     ['kCommandFilter', exchange.FLAG_FILTER],
+    ['kCommandHash', exchange.FLAG_HASH],
+    ['kCommandSteer', exchange.FLAG_STEER],
     ['kTailLast', exchange.TAIL_LAST],
     ['kNoChain', exchange.NO_CHAIN],
     ['kSend', exchange.OP_SEND],

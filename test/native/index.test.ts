@@ -130,6 +130,8 @@ const FUNCTIONS: Signatures = {
   childSignal: ['u32', 'u32'],
   childTake: ['u32'],
   framePasses: ['bytes', 'bytes', 'u32', 'u32'],
+  frameHash: ['bytes', 'bytes', 'u32', 'u32', 'bytes'],
+  frameHashPrepare: ['bytes'],
   frameSegment: ['bytes', 'bytes', 'u32', 'u32', 'bytes', 'u32', 'u32'],
   tapOpen: ['text', 'flag', 'u32'],
   tapAdopt: ['fd', 'u32'],

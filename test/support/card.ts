@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { Daemon, type Log, listenOnPath } from '../../src/core/index.js';
 import { NetDevice } from '../../src/devices/net/device.js';
+import { VIRTIO_NET_F_HASH_REPORT } from '../../src/devices/net/format.js';
 import { type NetOptions, netOptionsSchema } from '../../src/devices/net/options.js';
 import { NetDriver, TestFrontend, type TestFrontendOptions } from '../../src/testing/index.js';
 import { temporaryDirectory } from './resources.js';
@@ -21,7 +22,12 @@ export interface Card {
   readonly device: NetDevice;
   readonly socket: string;
   /** Connected, negotiated, running. */
-  connect(options?: Partial<TestFrontendOptions>): Promise<CardSession>;
+  connect(options?: CardFrontendOptions): Promise<CardSession>;
+}
+
+export interface CardFrontendOptions extends Partial<TestFrontendOptions> {
+  /** Headers of 20 bytes, which tell the hash; by default it is not negotiated. */
+  readonly hashReport?: boolean;
 }
 
 export interface CardSession {
@@ -31,7 +37,7 @@ export interface CardSession {
 }
 
 export async function startCard(t: Test, options: Partial<NetOptions>, workers = 1): Promise<Card> {
-  const device = new NetDevice(netOptionsSchema.parse(options));
+  const device = new NetDevice(netOptionsSchema.parse({ ...options, workers }));
   const socket = join(temporaryDirectory(t), 's');
   const daemon = new Daemon({
     device,
@@ -48,8 +54,11 @@ export async function startCard(t: Test, options: Partial<NetOptions>, workers =
     await ended;
     device.close();
   });
-  const connect = async (front: Partial<TestFrontendOptions> = {}) => {
-    const frontend = await TestFrontend.start({ socket, queues: 2, ...front });
+  const connect = async (front: CardFrontendOptions = {}) => {
+    const { hashReport = false, ...options } = front;
+    const withoutFeatures =
+      (options.withoutFeatures ?? 0n) | (hashReport ? 0n : VIRTIO_NET_F_HASH_REPORT);
+    const frontend = await TestFrontend.start({ socket, queues: 2, ...options, withoutFeatures });
     const end = async () => {
       await frontend.stopQueues();
       frontend.close();

@@ -59,7 +59,8 @@ export function udpFrame(bytes: number, fromPort: number, toPort = 9): Uint8Arra
   return made;
 }
 
-function ipChecksum(view: DataView): number {
+/** Of the IPv4 header, whose field is zero. */
+export function ipChecksum(view: DataView): number {
   let sum = 0;
   for (let at = 14; at < 34; at += 2) {
     sum += view.getUint16(at);

@@ -11,6 +11,7 @@ const {
   COMMAND_CODE,
   COMMAND_FILE,
   COMMAND_FLAGS,
+  COMMAND_HASH,
   COMMAND_LENGTH,
   COMMAND_MODE,
   COMMAND_OFFSET,
@@ -20,6 +21,7 @@ const {
   COMMAND_USED_LENGTH,
   FLAG_COMPLETE,
   FLAG_FILTER,
+  FLAG_HASH,
   FLAG_NOTIFY,
   FLAG_PREFIX,
   FLAG_TAIL,
@@ -148,9 +150,14 @@ export class CommandWriter {
    * chain says how it ended (0: there may be more; -EAGAIN: not now), the arena's words at
    * `reportOffset` what was done. Until then the list must stay as it is.
    *
-   * @param flags FLAG_SOCKET (frames without header), FLAG_MERGE
+   * With FLAG_STEER the list is one of lists: for each queue where its list is, and its length;
+   * and the arena gets as many reports.
+   *
+   * @param flags FLAG_SOCKET (frames without header), FLAG_MERGE, FLAG_STEER
    * @param filterOffset of a table in the arena that says which frames the driver wants
    *   (native/core/frame-filter.h); undefined: all
+   * @param hashOffset of a table in the arena that says what the header and FLAG_STEER go by
+   *   (native/core/frame-hash.h); undefined: frames have no hash
    * @param capture tag under which frames are shown (HandlerContext.capture); 0: they are not
    */
   receiveFrames(
@@ -163,6 +170,7 @@ export class CommandWriter {
     framesMax: number,
     bytesMax: number,
     filterOffset: number | undefined,
+    hashOffset: number | undefined,
     tag: number,
     capture = 0,
   ): void {
@@ -170,7 +178,9 @@ export class CommandWriter {
     const words = this.#words;
     words[at + COMMAND_CODE] = OP_RECEIVE_FRAMES;
     words[at + COMMAND_CHAIN] = NO_CHAIN;
-    words[at + COMMAND_FLAGS] = flags | (filterOffset === undefined ? 0 : FLAG_FILTER);
+    const filters = filterOffset === undefined ? 0 : FLAG_FILTER;
+    const hashes = hashOffset === undefined ? 0 : FLAG_HASH;
+    words[at + COMMAND_FLAGS] = flags | filters | hashes;
     words[at + COMMAND_FILE] = fd;
     words[at + COMMAND_CHAIN_OFFSET] = listOffset;
     words[at + COMMAND_TAIL_OFFSET] = reportOffset;
@@ -179,6 +189,7 @@ export class CommandWriter {
     words[at + COMMAND_TAG] = tag;
     words[at + COMMAND_MODE] = framesMax;
     this.#doubles[(at + COMMAND_OFFSET) >> 1] = filterOffset ?? 0;
+    words[at + COMMAND_HASH] = hashOffset ?? 0;
     words[at + COMMAND_CAPTURE] = capture;
     this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytesMax;
   }

@@ -13,8 +13,10 @@ import {
   VIRTIO_NET_F_CTRL_RX_EXTRA,
   VIRTIO_NET_F_CTRL_VLAN,
   VIRTIO_NET_F_GUEST_ANNOUNCE,
+  VIRTIO_NET_F_HASH_REPORT,
   VIRTIO_NET_F_MQ,
   VIRTIO_NET_F_NOTF_COAL,
+  VIRTIO_NET_F_RSS,
 } from './format.js';
 import {
   FILTER_ALL_MULTICAST,
@@ -25,6 +27,7 @@ import {
   FILTER_PROMISCUOUS,
   VLANS,
 } from './frame-filter.js';
+import { HASH_KEY_BYTES, HASH_QUEUES_MAX, HASH_TYPES, type HashRule } from './frame-hash.js';
 import { GUEST_OFFLOADS } from './offload.js';
 import { isStation } from './options.js';
 
@@ -48,6 +51,10 @@ interface ControlCommand {
 const OFFLOAD_BYTES = 8;
 const COALESCING_BYTES = 8;
 const COUNT_BYTES = 4;
+/** VIRTIO 1.3 §5.1.6.5.6.4: types, and four reserved fields in front of the key. */
+const HASH_CONFIG_BYTES = 4 + 4 * 2;
+/** §5.1.6.5.7.1: types, mask and queue of the unclassified in front of the table. */
+const RSS_CONFIG_BYTES = 4 + 2 + 2;
 
 const COMMANDS: Readonly<Record<string, ControlCommand>> = {
   '0/0': receiveMode(VIRTIO_NET_F_CTRL_RX, FILTER_PROMISCUOUS),
@@ -62,6 +69,8 @@ const COMMANDS: Readonly<Record<string, ControlCommand>> = {
   '2/1': vlan(false),
   '3/0': { feature: VIRTIO_NET_F_GUEST_ANNOUNCE, bytes: 0, run: acknowledgeAnnounce },
   '4/0': { feature: VIRTIO_NET_F_MQ, bytes: 2, run: setPairs },
+  '4/1': { feature: VIRTIO_NET_F_RSS, run: setSteering },
+  '4/2': { feature: VIRTIO_NET_F_HASH_REPORT, run: setHashRule },
   '5/0': {
     feature: VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
     bytes: OFFLOAD_BYTES,
@@ -165,10 +174,64 @@ function setPairs(data: DataView, { state, pairs }: ControlledCard): boolean {
   if (wanted === 0 || wanted > pairs) {
     return false;
   }
+  // Frames are dealt by the device's own rule again (§5.1.6.5.5).
   state.change(() => {
     state.pairs = wanted;
+    state.setHash(state.hashRule, undefined);
   });
   return true;
+}
+
+function setHashRule(data: DataView, { state }: ControlledCard): boolean {
+  const rule = hashRuleAt(data, HASH_CONFIG_BYTES);
+  if (rule === undefined) {
+    return false;
+  }
+  state.change(() => state.setHash(rule, state.steering));
+  return true;
+}
+
+/** Behind the table: how many pairs the driver sends on, then the key. */
+function setSteering(data: DataView, { state, pairs }: ControlledCard): boolean {
+  if (data.byteLength < RSS_CONFIG_BYTES) {
+    return false;
+  }
+  const length = data.getUint16(4, true) + 1;
+  const unclassified = data.getUint16(6, true);
+  const end = RSS_CONFIG_BYTES + 2 * length;
+  const powerOfTwo = (length & (length - 1)) === 0;
+  if (!powerOfTwo || length > HASH_QUEUES_MAX || data.byteLength < end + 2) {
+    return false;
+  }
+  const queues = Uint16Array.from({ length }, (_, i) =>
+    data.getUint16(RSS_CONFIG_BYTES + 2 * i, true),
+  );
+  const transmits = data.getUint16(end, true);
+  const rule = hashRuleAt(data, end + 2);
+  const used = 1 + Math.max(unclassified, ...queues);
+  if (rule === undefined || used > pairs || transmits === 0 || transmits > pairs) {
+    return false;
+  }
+  state.change(() => {
+    state.setHash(rule, { queues, unclassified });
+    state.pairs = Math.max(used, transmits);
+  });
+  return true;
+}
+
+/** The types at the beginning of the data and the key, behind its length, at its end; undefined:
+ *  they are not what was offered. A short key goes on with zeroes. */
+function hashRuleAt(data: DataView, at: number): HashRule | undefined {
+  if (at >= data.byteLength) {
+    return undefined;
+  }
+  const types = data.getUint32(0, true);
+  const keyBytes = data.getUint8(at);
+  if (keyBytes > HASH_KEY_BYTES || at + 1 + keyBytes !== data.byteLength) {
+    return undefined;
+  }
+  const key = new Uint8Array(data.buffer, data.byteOffset + at + 1, keyBytes).slice();
+  return (types & ~HASH_TYPES) === 0 ? { types, key } : undefined;
 }
 
 function setOffloads(data: DataView, { state, features }: ControlledCard): boolean {

@@ -21,6 +21,7 @@ import {
   FILTER_VLANS,
   FILTER_WORDS,
 } from './frame-filter.js';
+import { HASH_KEY_BYTES, HASH_QUEUES_MAX, type HashRule, type Steering } from './frame-hash.js';
 
 const VERSION = 0;
 const PAIRS = 1;
@@ -34,8 +35,15 @@ const MAC = 12;
 /** What the driver asked for, and what its long tables make of it. */
 const RECEIVE_MODE = 14;
 const OVERFLOW = 15;
+/** The hash of frames: types, key; then, for steering, the length of the table (0: frames are not
+ *  steered), the pair of frames without hash, and the table, two pairs in a word. */
+const HASH_RULE = 16;
+const HASH_KEY = HASH_RULE + 1;
+const STEERING = HASH_KEY + HASH_KEY_BYTES / 4;
+const UNCLASSIFIED = STEERING + 1;
+const STEERING_TABLE = UNCLASSIFIED + 1;
 /** The filter's table, on a multiple of eight bytes. */
-const FILTER = 16;
+const FILTER = 2 * Math.ceil((STEERING_TABLE + HASH_QUEUES_MAX / 2) / 2);
 const WORDS = FILTER + FILTER_WORDS;
 
 const EVERY_OFFLOAD = ~0n;
@@ -210,8 +218,32 @@ export class ControlState {
     this.#words.set([maxPackets, maxUsecs], COALESCING + (direction === 'transmit' ? 0 : 2));
   }
 
+  get hashRule(): HashRule {
+    const key = this.#bytes.slice(HASH_KEY * 4, HASH_KEY * 4 + HASH_KEY_BYTES);
+    return { types: this.#words[HASH_RULE] as number, key };
+  }
+
+  /** Undefined: the driver has not said where frames go. */
+  get steering(): Steering | undefined {
+    const length = this.#words[STEERING] as number;
+    const queues = new Uint16Array(this.buffer, STEERING_TABLE * 4, length).slice();
+    return length === 0 ? undefined : { queues, unclassified: this.#words[UNCLASSIFIED] as number };
+  }
+
+  setHash({ types, key }: HashRule, steering: Steering | undefined): void {
+    this.#words[HASH_RULE] = types;
+    this.#bytes.fill(0, HASH_KEY * 4, HASH_KEY * 4 + HASH_KEY_BYTES);
+    this.#bytes.set(key, HASH_KEY * 4);
+    this.#words[STEERING] = steering?.queues.length ?? 0;
+    this.#words[UNCLASSIFIED] = steering?.unclassified ?? 0;
+    const table = new Uint16Array(this.buffer, STEERING_TABLE * 4, HASH_QUEUES_MAX);
+    table.fill(0);
+    table.set(steering?.queues ?? []);
+  }
+
   #begin(receiveMode: number, pairs: number): void {
     this.change(() => {
+      this.setHash({ types: 0, key: new Uint8Array(0) }, undefined);
       this.filter.fill(0);
       this.#words[OVERFLOW] = 0;
       this.receiveMode = receiveMode;

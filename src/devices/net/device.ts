@@ -24,16 +24,19 @@ import {
   VIRTIO_NET_F_CTRL_VLAN,
   VIRTIO_NET_F_CTRL_VQ,
   VIRTIO_NET_F_GUEST_ANNOUNCE,
+  VIRTIO_NET_F_HASH_REPORT,
   VIRTIO_NET_F_MAC,
   VIRTIO_NET_F_MQ,
   VIRTIO_NET_F_MRG_RXBUF,
   VIRTIO_NET_F_MTU,
+  VIRTIO_NET_F_RSS,
   VIRTIO_NET_F_SPEED_DUPLEX,
   VIRTIO_NET_F_STATUS,
 } from './format.js';
+import { HASH_LIMITS } from './frame-hash.js';
 import type { NetHandlerOptions, NetMessage } from './handler.js';
 import { type OpenedHostEnd, openHostEnd } from './open-host-end.js';
-import { isStation, type NetOptions, parseMac } from './options.js';
+import { isStation, type NetOptions, parseMac, workersOf } from './options.js';
 import { controlQueue, queueCount, queuesPerThread } from './queues.js';
 import { rarpFrame } from './rarp.js';
 
@@ -49,7 +52,8 @@ const CONTROL_FEATURES =
   VIRTIO_NET_F_CTRL_VLAN |
   VIRTIO_NET_F_CTRL_MAC_ADDR |
   VIRTIO_NET_F_CTRL_GUEST_OFFLOADS |
-  VIRTIO_NET_F_GUEST_ANNOUNCE;
+  VIRTIO_NET_F_GUEST_ANNOUNCE |
+  VIRTIO_NET_F_HASH_REPORT;
 
 export class NetDevice implements VirtioDevice {
   readonly name = 'net';
@@ -103,6 +107,7 @@ export class NetDevice implements VirtioDevice {
       VIRTIO_NET_F_SPEED_DUPLEX |
       (this.#mtu === undefined ? 0n : VIRTIO_NET_F_MTU) |
       (this.#options.queuePairs > 1 ? VIRTIO_NET_F_MQ : 0n) |
+      (this.#options.queuePairs > 1 && workersOf(this.#options) === 1 ? VIRTIO_NET_F_RSS : 0n) |
       RING_FEATURES |
       VIRTIO_F_RING_RESET |
       VIRTIO_F_IN_ORDER
@@ -149,6 +154,7 @@ export class NetDevice implements VirtioDevice {
       status: this.#state.status,
       pairs: this.#options.queuePairs,
       mtu: this.#mtu ?? 0,
+      hash: HASH_LIMITS,
     }).slice(offset, offset + size);
   }
 

@@ -1,5 +1,7 @@
 // virtio-net on the wire (VIRTIO 1.3 §5.1): feature bits, frame header, config space.
 
+import { hasFeature } from '../../core/protocol/index.js';
+
 export const VIRTIO_NET_F_CSUM = 1n << 0n;
 export const VIRTIO_NET_F_GUEST_CSUM = 1n << 1n;
 export const VIRTIO_NET_F_CTRL_GUEST_OFFLOADS = 1n << 2n;
@@ -26,11 +28,19 @@ export const VIRTIO_NET_F_NOTF_COAL = 1n << 53n;
 export const VIRTIO_NET_F_GUEST_USO4 = 1n << 54n;
 export const VIRTIO_NET_F_GUEST_USO6 = 1n << 55n;
 export const VIRTIO_NET_F_HOST_USO = 1n << 56n;
+export const VIRTIO_NET_F_HASH_REPORT = 1n << 57n;
+export const VIRTIO_NET_F_RSS = 1n << 60n;
 export const VIRTIO_NET_F_SPEED_DUPLEX = 1n << 63n;
 
 /** Struct virtio_net_hdr with num_buffers, which VERSION_1 always has (§5.1.6). */
 export const HEADER_BYTES = 12;
 export const HEADER_WORDS = HEADER_BYTES / 4;
+/** Struct virtio_net_hdr_v1_hash: the same, then hash, how it was found, and padding. */
+export const HASH_HEADER_BYTES = 20;
+export const HASH_OFFSET = 12;
+/** In front of each frame, in either direction. */
+export const headerBytesOf = (features: bigint): number =>
+  hasFeature(features, VIRTIO_NET_F_HASH_REPORT) ? HASH_HEADER_BYTES : HEADER_BYTES;
 export const HDR_F_NEEDS_CSUM = 1;
 export const GSO_NONE = 0;
 export const GSO_TCPV4 = 1;
@@ -58,17 +68,25 @@ const DUPLEX_FULL = 1;
 /** §5.1.4: in units of 1 Mbit/s; a tap says 10 Gbit/s too. */
 const SPEED_MBPS = 10_000;
 
-/** Struct virtio_net_config up to duplex; the rest belongs to features not offered. */
+/** Struct virtio_net_config. */
 export const CONFIG_BYTES = 24;
+
+/** What a driver may set up for the hash of a frame (§5.1.4): zeroes where none is offered. */
+export interface HashLimits {
+  readonly keyBytesMax: number;
+  readonly tableLengthMax: number;
+  readonly types: number;
+}
 
 export interface NetConfig {
   readonly mac: Uint8Array;
   readonly status: number;
   readonly pairs: number;
   readonly mtu: number;
+  readonly hash?: HashLimits;
 }
 
-export function encodeConfig({ mac, status, pairs, mtu }: NetConfig): Uint8Array {
+export function encodeConfig({ mac, status, pairs, mtu, hash }: NetConfig): Uint8Array {
   const bytes = new Uint8Array(CONFIG_BYTES);
   const view = new DataView(bytes.buffer);
   bytes.set(mac);
@@ -77,5 +95,8 @@ export function encodeConfig({ mac, status, pairs, mtu }: NetConfig): Uint8Array
   view.setUint16(10, mtu, true);
   view.setUint32(12, SPEED_MBPS, true);
   view.setUint8(16, DUPLEX_FULL);
+  view.setUint8(17, hash?.keyBytesMax ?? 0);
+  view.setUint16(18, hash?.tableLengthMax ?? 0, true);
+  view.setUint32(20, hash?.types ?? 0, true);
   return bytes;
 }

@@ -7,7 +7,7 @@ import type { Batch } from '../../core/virtqueue/batch.js';
 import { queueOfChain } from '../../core/virtqueue/batch.js';
 import { native } from '../../native/index.js';
 import { Arena } from './arena.js';
-import { claimRing, type SharedCapture } from './capture/shared-capture.js';
+import { captureTag, claimRing, type SharedCapture } from './capture/shared-capture.js';
 import { CompletionList } from './completion-list.js';
 import { ControlQueue } from './control-queue.js';
 import { ControlState } from './control-state.js';
@@ -16,20 +16,30 @@ import {
   FRAME_BYTES_MAX,
   FRAME_BYTES_MIN,
   HEADER_BYTES,
+  headerBytesOf,
   MTU_DEFAULT,
+  VIRTIO_NET_F_HASH_REPORT,
   VIRTIO_NET_F_MRG_RXBUF,
 } from './format.js';
 import { FrameFilter } from './frame-filter.js';
-import { createPort, type HostEnd, portArenaBytes } from './host-end.js';
+import { FrameHash, HASH_KEY_BYTES, HASH_QUEUES_MAX, HASH_TYPES } from './frame-hash.js';
+import { createPort, type HostEnd, hasOneInput, portArenaBytes } from './host-end.js';
 import { GUEST_OFFLOADS, takesLargeFrames, tunOffload } from './offload.js';
 import { CapturedPort } from './ports/captured-port.js';
-import { PORT_NUMBERS, type Port } from './ports/port.js';
-import { controlQueue, isTransmit, pairOfQueue, receiveQueue, transmitQueue } from './queues.js';
+import { PORT_NUMBERS, type Port, type PortContext } from './ports/port.js';
+import { controlQueue, isTransmit, pairOfQueue, receiveQueue } from './queues.js';
 import { ReceiveQueue } from './receive-queue.js';
+import { SteeredReceive } from './steered-receive.js';
 import { TransmitHeader } from './transmit-header.js';
 
 /** What a frame has beside its MTU: an Ethernet header and a VLAN tag. */
 const LINK_BYTES = 18;
+
+/** What deals the frames of one input among pairs before a driver has said how, or if it can't. */
+const OWN_RULE = {
+  types: HASH_TYPES,
+  key: Uint8Array.from({ length: HASH_KEY_BYTES }, (_, i) => (i * 101 + 59) & 255),
+};
 
 export interface NetHandlerOptions {
   readonly host: HostEnd;
@@ -68,6 +78,8 @@ class NetHandler implements QueueHandler {
   /** Made when their first ring starts: a worker has some of the pairs only. */
   readonly #pairs: (Pair | undefined)[];
   readonly #filter: FrameFilter;
+  readonly #hash: FrameHash;
+  readonly #steered: SteeredReceive;
   readonly #control: ControlQueue;
   readonly #state: ControlState;
   /** The state as this worker has put it into effect, and its version. */
@@ -85,7 +97,11 @@ class NetHandler implements QueueHandler {
       ReceiveQueue.arenaBytes(queueSize) +
       CompletionList.arenaBytes(queueSize) +
       portArenaBytes(host);
-    this.#arena = new Arena(pairs * perPair + Arena.rounded(FrameFilter.arenaBytes));
+    const shared =
+      Arena.rounded(FrameFilter.arenaBytes) +
+      Arena.rounded(FrameHash.arenaBytes) +
+      SteeredReceive.arenaBytes(pairs);
+    this.#arena = new Arena(pairs * perPair + shared);
     context.useArena(this.#arena.bytes);
     const ring = capture === undefined ? undefined : claimRing(capture);
     if (ring !== undefined) {
@@ -93,6 +109,11 @@ class NetHandler implements QueueHandler {
     }
     this.#pairs = Array.from({ length: pairs }, () => undefined);
     this.#filter = new FrameFilter(this.#arena);
+    this.#hash = new FrameHash(this.#arena);
+    this.#steered = new SteeredReceive({
+      ...{ context, arena: this.#arena, filter: this.#filter, hash: this.#hash, pairs },
+      queueAt: (pair) => this.#pairs[pair]?.receive,
+    });
     this.#control = new ControlQueue(context, this.#counters);
     this.#state = new ControlState(control);
     this.#follow();
@@ -111,7 +132,12 @@ class NetHandler implements QueueHandler {
   }
 
   completion(chain: number, tag: number, result: number): void {
-    this.#pairs[Math.floor(tag / PORT_NUMBERS)]?.port.completion(chain, tag % PORT_NUMBERS, result);
+    const pair = Math.floor(tag / PORT_NUMBERS);
+    this.#pairs[pair]?.port.completion(chain, tag % PORT_NUMBERS, result);
+    if (this.#steered.steering && pair > 0) {
+      // What was ordered for one queue before kept it from the order for all of them.
+      this.#pairs[0]?.port.pump();
+    }
   }
 
   event(token: number, hungUp: boolean): void {
@@ -143,10 +169,8 @@ class NetHandler implements QueueHandler {
 
   vringEnabled(queue: number, enabled: boolean): void {
     if (this.#carriesFrames(queue) && !isTransmit(queue)) {
-      const index = pairOfQueue(queue);
-      const pair = this.#pair(index);
-      pair.enabled = enabled;
-      this.#attach(pair, index);
+      this.#pair(pairOfQueue(queue)).enabled = enabled;
+      this.#attach();
     }
   }
 
@@ -154,7 +178,7 @@ class NetHandler implements QueueHandler {
     if (this.#carriesFrames(queue) && !isTransmit(queue)) {
       this.#pairs[pairOfQueue(queue)]?.receive.takeBack();
     } else if (this.#carriesFrames(queue)) {
-      this.#pairs[pairOfQueue(queue)]?.port.drain?.();
+      this.#pairs[pairOfQueue(queue)]?.port.drain?.(queue);
     }
   }
 
@@ -209,13 +233,14 @@ class NetHandler implements QueueHandler {
   }
 
   #transmit(batch: Batch, i: number, chain: number, queue: number): void {
-    const frameBytes = batch.readableBytes(i) - HEADER_BYTES;
+    const offset = headerBytesOf(this.#features);
+    const frameBytes = batch.readableBytes(i) - offset;
     if (frameBytes < FRAME_BYTES_MIN || frameBytes > FRAME_BYTES_MAX) {
       this.#counters.dropped(queue, 'length');
     } else if (!this.#accept(batch, i, frameBytes)) {
       this.#counters.dropped(queue, 'header');
     } else {
-      this.#pair(pairOfQueue(queue)).port.transmit(chain, frameBytes, this.#header.words);
+      this.#pair(pairOfQueue(queue)).port.transmit(chain, offset, frameBytes, this.#header.words);
       return;
     }
     this.#context.commands.complete(chain, 0);
@@ -231,55 +256,92 @@ class NetHandler implements QueueHandler {
     if (found !== undefined) {
       return found;
     }
-    const { host, queueSize, capture } = this.#options;
+    const { queueSize, capture } = this.#options;
+    const { filter, hash } = { filter: this.#filter, hash: this.#hash };
     const shared = { context: this.#context, arena: this.#arena, counters: this.#counters };
     const queue = receiveQueue(index);
-    const receive = new ReceiveQueue({ ...shared, filter: this.#filter, queue, queueSize });
+    const receive = new ReceiveQueue({ ...shared, filter, hash, queue, queueSize });
+    if (capture !== undefined) {
+      receive.show(captureTag(0, true));
+    }
     const done = new CompletionList(this.#context, this.#arena, queueSize);
-    const portContext = {
-      ...shared,
-      receive,
-      done,
-      transmitQueue: transmitQueue(index),
-      firstNumber: index * PORT_NUMBERS,
-    };
-    const plain = createPort(host, index, portContext);
-    const port = capture === undefined ? plain : new CapturedPort(plain, portContext, 0);
-    const made = { receive, port, done, enabled: false, attached: false };
+    const firstNumber = index * PORT_NUMBERS;
+    const own = { ...shared, receive: index === 0 ? this.#steered : receive, done, firstNumber };
+    const made = { receive, port: this.#portOf(index, own), done, enabled: false, attached: false };
     this.#negotiated(made);
     this.#pairs[index] = made;
     return made;
+  }
+
+  /** A host's end with one input is the first pair's, and the others send there too. */
+  #portOf(index: number, own: PortContext): Port {
+    const { host, capture } = this.#options;
+    if (index > 0 && hasOneInput(host)) {
+      return this.#pair(0).port;
+    }
+    const plain = createPort(host, index, own);
+    return capture === undefined ? plain : new CapturedPort(plain, own, 0);
   }
 
   /** What was negotiated, or what the driver has set since, is another. */
   #takeEffect(): void {
     const filtered = this.#controlQueue !== undefined;
     this.#filter.update(filtered ? this.#effective.filter : undefined);
-    this.#pairs.forEach((pair, index) => {
+    for (const pair of this.#pairs) {
       if (pair !== undefined) {
         this.#negotiated(pair);
-        this.#attach(pair, index);
       }
-    });
+    }
+    this.#attach();
   }
 
   #negotiated({ receive, port }: Pair): void {
     const merge = hasFeature(this.#features, VIRTIO_NET_F_MRG_RXBUF);
     const features = this.#features & (this.#effective.offloads | ~GUEST_OFFLOADS);
     const plainBytes = LINK_BYTES + Math.max(this.#effective.mtu, MTU_DEFAULT);
-    receive.negotiated(merge, takesLargeFrames(features) ? FRAME_BYTES_MAX : plainBytes);
+    const frameBytesMax = takesLargeFrames(features) ? FRAME_BYTES_MAX : plainBytes;
+    receive.negotiated(headerBytesOf(this.#features), merge, frameBytesMax);
     port.setOffload?.(tunOffload(features));
   }
 
   /** A pair gets frames while its receive ring is enabled and the driver uses it. */
-  #attach(pair: Pair, index: number): void {
+  #attach(): void {
     const { pairs } = this.#effective;
     const known = this.#controlQueue !== undefined && pairs !== undefined;
-    const attached = pair.enabled && (!known || index < pairs);
-    if (attached !== pair.attached) {
-      pair.attached = attached;
-      pair.port.attach(attached);
-    }
+    const open = this.#pairs.map((pair, i) => (pair?.enabled ?? false) && (!known || i < pairs));
+    const oneInput = hasOneInput(this.#options.host);
+    this.#steer(open, oneInput);
+    this.#pairs.forEach((pair, i) => {
+      if (pair === undefined) {
+        return;
+      }
+      pair.receive.open = open[i] as boolean;
+      const alone = !oneInput && !this.#steered.steering;
+      const attached = alone ? pair.receive.open : i === 0 && open.includes(true);
+      if (attached !== pair.attached) {
+        pair.attached = attached;
+        if (i === 0 || !oneInput) {
+          pair.port.attach(attached);
+        }
+      }
+    });
+  }
+
+  /** How the driver wants frames dealt; it has not said: where they come in on one input, the same
+   *  flow always to the same of its pairs. */
+  #steer(open: readonly boolean[], oneInput: boolean): void {
+    const { hashRule, steering } = this.#effective;
+    const spread = oneInput && open.length > 1;
+    this.#steered.steering = steering !== undefined || spread;
+    const reports = hasFeature(this.#features, VIRTIO_NET_F_HASH_REPORT);
+    const theirs = steering !== undefined || reports;
+    const pairs = open.flatMap((isOpen, i) => (isOpen ? [i] : []));
+    const dealt = Uint16Array.from(
+      { length: HASH_QUEUES_MAX },
+      (_, i) => pairs[i % pairs.length] ?? 0,
+    );
+    const own = { queues: dealt, unclassified: pairs[0] ?? 0 };
+    this.#hash.update(theirs ? hashRule : OWN_RULE, steering ?? own);
   }
 }
 

@@ -33,6 +33,11 @@ export function createPort(host: HostEnd, pair: number, options: PortContext): P
   }
 }
 
+/** One input for all queue pairs, which are in one worker then. */
+export function hasOneInput({ kind }: HostEnd): boolean {
+  return kind === 'stream' || kind === 'datagram';
+}
+
 /** What a port of this kind takes of an arena. */
 export function portArenaBytes(host: HostEnd): number {
   const { tap, stream } = { tap: TapPort.arenaBytes, stream: StreamPort.arenaBytes };

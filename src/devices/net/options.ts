@@ -57,21 +57,19 @@ export const netOptionsSchema = z
       .max(QUEUE_SIZE_MAX)
       .refine(isPowerOfTwo, 'must be a power of two')
       .default(1024),
+    /** Threads wished for; `workersOf` says how many there is work for. */
+    workers: z.int().min(1).default(1),
     pcap: path.optional(),
     pcapLimitMib: z.int().min(1).max(PCAP_LIMIT_MIB_MAX).default(PCAP_LIMIT_MIB),
     queueNum: z.enum(['queues', 'pairs']).default('queues'),
   })
   .superRefine((options, context) => {
     const { tap, tapFds, stream, streamListen, dgram, queuePairs } = options;
-    const sockets = [stream, streamListen, dgram].filter((end) => end !== undefined);
-    const ends = [options.null || undefined, tap, tapFds, ...sockets];
+    const ends = [options.null || undefined, tap, tapFds, stream, streamListen, dgram];
     const issue = (name: string, message: string) =>
       context.addIssue({ code: 'custom', path: [name], message });
     if (ends.filter((end) => end !== undefined).length !== 1) {
       issue('tap', 'give one of --tap, --tap-fd, --stream, --stream-listen, --dgram, --null');
-    }
-    if (sockets.length > 0 && queuePairs > 1) {
-      issue('queuePairs', 'a socket carries one queue pair');
     }
     if (tapFds !== undefined && tapFds.length !== queuePairs) {
       issue('tapFds', `${tapFds.length} given for ${queuePairs} queue pairs`);
@@ -79,3 +77,9 @@ export const netOptionsSchema = z
   });
 
 export type NetOptions = z.infer<typeof netOptionsSchema>;
+
+/** A thread has a pair at least; what comes in on one input is one thread's. */
+export function workersOf({ tap, tapFds, queuePairs, workers, ...ends }: NetOptions): number {
+  const oneInput = tap === undefined && tapFds === undefined && !ends.null;
+  return oneInput ? 1 : Math.min(workers, queuePairs);
+}

@@ -13,13 +13,14 @@ import {
 } from '../../core/virtqueue/operations.js';
 import { Arena } from './arena.js';
 import type { DropReason, NetCounters } from './counters.js';
-import { HEADER_BYTES } from './format.js';
+import { HASH_HEADER_BYTES, HASH_OFFSET, HEADER_BYTES } from './format.js';
 import type { FrameFilter } from './frame-filter.js';
+import type { FrameHash } from './frame-hash.js';
 
 /** What one turn takes from the host for one queue: a flood starves no neighbour (NT-033). Linux's
  *  vhost-net stops at as many bytes. */
-const FRAMES_PER_TURN = 256;
-const BYTES_PER_TURN = 512 << 10;
+export const FRAMES_PER_TURN = 256;
+export const BYTES_PER_TURN = 512 << 10;
 
 /** One ring of chains posted while a command reads the list, one that waits already, and one so
  *  that a list which is never empty moves once in a ring's length. */
@@ -36,18 +37,38 @@ const KICKS_FRACTION = 2;
 
 const NUM_BUFFERS_OFFSET = 10;
 
+/** Where a host's end brings frames for the driver. */
+export interface Receiver {
+  /** Whether the longest frame would find its place, or nothing better can be expected: reading one
+   *  that does not fit loses it. */
+  readonly ready: boolean;
+  /** Orders frames of a descriptor into the chains; `received` must be called when it is over. */
+  receive(fd: number, flags: number, tag: number): void;
+  /** The order has been carried out; true when it got anything. */
+  received(): boolean;
+  /** Copies one frame into as many chains as it takes, unless the driver does not want it. False:
+   *  they have no room for it, and hold nothing of it. `header`: of HEADER_BYTES, num_buffers is
+   *  filled in. */
+  deliver(frame: Uint8Array, header?: Uint8Array): boolean;
+  /** A frame that the chains have no room for, or that is none. */
+  dropped(reason: DropReason): void;
+}
+
 export interface ReceiveQueueOptions {
   readonly context: HandlerContext;
   readonly arena: Arena;
   readonly counters: NetCounters;
   /** Which frames the driver wants. */
   readonly filter: FrameFilter;
+  readonly hash: FrameHash;
   readonly queue: number;
   /** Largest ring of the device. */
   readonly queueSize: number;
 }
 
-export class ReceiveQueue {
+export class ReceiveQueue implements Receiver {
+  /** The driver can be given frames on it. */
+  open = false;
   readonly #options: ReceiveQueueOptions;
   /** Chain numbers in [head, tail), and beside them the bytes each has room for. */
   readonly #chains: Uint32Array;
@@ -55,7 +76,8 @@ export class ReceiveQueue {
   readonly #room: Uint32Array;
   readonly #report: Uint32Array;
   readonly #reportOffset: number;
-  readonly #header = new Uint8Array(HEADER_BYTES);
+  readonly #header = new Uint8Array(HASH_HEADER_BYTES);
+  #headerBytes = HEADER_BYTES;
   #head = 0;
   #tail = 0;
   #roomBytes = 0;
@@ -86,7 +108,8 @@ export class ReceiveQueue {
   }
 
   /** `frameBytesMax`: the longest frame the host may have for the driver. */
-  negotiated(merge: boolean, frameBytesMax: number): void {
+  negotiated(headerBytes: number, merge: boolean, frameBytesMax: number): void {
+    this.#headerBytes = headerBytes;
     this.#merge = merge;
     this.#frameBytesMax = frameBytesMax;
     this.#roomBytesMax = 0;
@@ -104,7 +127,7 @@ export class ReceiveQueue {
 
   /** Takes a chain. One too short for a header goes back at once (NT-012). */
   post(chain: number, roomBytes: number): void {
-    if (roomBytes < HEADER_BYTES) {
+    if (roomBytes < this.#headerBytes) {
       this.#options.context.commands.complete(chain, 0);
       return;
     }
@@ -118,49 +141,70 @@ export class ReceiveQueue {
     this.#askKicks();
   }
 
-  /** Whether the longest frame would find its place, or nothing better can be expected: reading one
-   *  that does not fit loses it. */
   get ready(): boolean {
-    if (this.waiting === 0) {
+    if (this.waiting === 0 || this.#listed) {
       return false;
     }
-    const longest = HEADER_BYTES + this.#frameBytesMax;
+    const longest = this.#headerBytes + this.#frameBytesMax;
     const enough = Math.min(longest, this.#roomBytesMax / REFILL_FRACTION);
     return !this.#merge || this.#roomBytes >= enough;
   }
 
-  /** Orders frames of a descriptor into the chains; `received` must be called when it is over. */
-  receive(fd: number, flags: number, tag: number): void {
+  /** What of an order is the same for every queue of a driver. */
+  get orderFlags(): number {
+    return this.#merge ? FLAG_MERGE : 0;
+  }
+
+  get headerBytes(): number {
+    return this.#headerBytes;
+  }
+
+  get captureTag(): number {
+    return this.#captureTag;
+  }
+
+  /** The chains as an order names them, until `filled` says what became of them. */
+  list(): { readonly offset: number; readonly count: number } {
     if (this.#tail > (RINGS_OF_ROOM - 1) * this.#options.queueSize) {
       this.#compact();
     }
     this.#listed = true;
-    this.#options.context.commands.receiveFrames(
+    return { offset: this.#chainsOffset + this.#head * 4, count: this.waiting };
+  }
+
+  receive(fd: number, flags: number, tag: number): void {
+    const { context, filter, hash } = this.#options;
+    const { offset, count } = this.list();
+    context.commands.receiveFrames(
       fd,
-      flags | (this.#merge ? FLAG_MERGE : 0),
-      this.#chainsOffset + this.#head * 4,
-      this.waiting,
+      flags | this.orderFlags,
+      offset,
+      count,
       this.#reportOffset,
-      HEADER_BYTES,
+      this.#headerBytes,
       FRAMES_PER_TURN,
       BYTES_PER_TURN,
-      this.#options.filter.offset,
+      filter.offset,
+      this.#reports ? hash.offset : undefined,
       tag,
       this.#captureTag,
     );
   }
 
-  /** The order has been carried out; true when it got anything. */
   received(): boolean {
+    return this.filled(this.#report);
+  }
+
+  /** An order has been carried out on the chains listed; true when it got anything. Clears the
+   *  report: a command that fails outright leaves it as it is. */
+  filled(report: Uint32Array): boolean {
     const { counters, queue } = this.#options;
-    const report = this.#report;
     const frames = report[FRAME_REPORT_FRAMES] as number;
     const dropped = report[FRAME_REPORT_DROPPED] as number;
     const filtered = report[FRAME_REPORT_FILTERED] as number;
     this.#listed = false;
     this.#consume(report[FRAME_REPORT_CHAINS] as number);
     counters.moved(queue, frames, report[FRAME_REPORT_BYTES] as number);
-    // A command that fails outright leaves it as it is.
     report.fill(0);
     if (dropped > 0) {
       counters.dropped(queue, 'room', dropped);
@@ -171,34 +215,24 @@ export class ReceiveQueue {
     return frames + dropped + filtered > 0;
   }
 
-  /** Copies one frame into as many chains as it takes, unless the driver does not want it. False:
-   *  they have no room for it, and hold nothing of it. `header`: of HEADER_BYTES, num_buffers is
-   *  filled in. */
   deliver(frame: Uint8Array, header?: Uint8Array): boolean {
     if (!this.#options.filter.passes(frame)) {
       this.dropped('filtered');
       return true;
     }
-    const total = HEADER_BYTES + frame.byteLength;
-    const count = this.#chainsFor(total);
+    const count = this.#chainsFor(this.#headerBytes + frame.byteLength);
     if (count === 0) {
       return false;
     }
-    const head = this.#header;
-    head.fill(0);
-    if (header !== undefined) {
-      head.set(header);
-    }
-    head[NUM_BUFFERS_OFFSET] = count & 0xff;
-    head[NUM_BUFFERS_OFFSET + 1] = count >>> 8;
+    this.#writeHeader(frame, header, count);
     const { context, counters, queue } = this.#options;
     let from = 0;
     for (let i = 0; i < count; i++) {
       const chain = this.#chains[this.#head + i] as number;
       const room = this.#room[this.#head + i] as number;
-      const gap = i === 0 ? HEADER_BYTES : 0;
+      const gap = i === 0 ? this.#headerBytes : 0;
       if (i === 0) {
-        context.copyIn(chain, 0, head, HEADER_BYTES);
+        context.copyIn(chain, 0, this.#header, gap);
       }
       const here = Math.min(room - gap, frame.byteLength - from);
       context.copyIn(chain, gap, frame.subarray(from, from + here), here);
@@ -213,7 +247,6 @@ export class ReceiveQueue {
     return true;
   }
 
-  /** A frame that the chains have no room for, or that is none. */
   dropped(reason: DropReason): void {
     this.#options.counters.dropped(this.#options.queue, reason);
   }
@@ -226,6 +259,25 @@ export class ReceiveQueue {
     this.#tail = this.#head;
     this.#roomBytes = 0;
     this.#askKicks();
+  }
+
+  get #reports(): boolean {
+    return this.#headerBytes === HASH_HEADER_BYTES;
+  }
+
+  #writeHeader(frame: Uint8Array, header: Uint8Array | undefined, buffers: number): void {
+    const head = this.#header;
+    head.fill(0);
+    if (header !== undefined) {
+      head.set(header);
+    }
+    const view = new DataView(head.buffer);
+    view.setUint16(NUM_BUFFERS_OFFSET, buffers, true);
+    if (this.#reports) {
+      const { value, report } = this.#options.hash.of(frame);
+      view.setUint32(HASH_OFFSET, value, true);
+      view.setUint16(HASH_OFFSET + 4, report, true);
+    }
   }
 
   /** How many chains a frame with its header takes; 0: more than there are. */
@@ -253,7 +305,7 @@ export class ReceiveQueue {
   }
 
   #askKicks(): void {
-    const longest = HEADER_BYTES + this.#frameBytesMax;
+    const longest = this.#headerBytes + this.#frameBytesMax;
     const enough = Math.max(FRAMES_WITHOUT_KICKS * longest, this.#roomBytesMax / KICKS_FRACTION);
     const asked = this.#roomBytes < enough;
     if (asked !== this.#kicksAsked) {

@@ -27,6 +27,22 @@ const le64 = (value: bigint) => [
 ];
 const macs = (count: number) => Array.from({ length: 6 * count }, (_, i) => i & 0xfe);
 
+/** VIRTIO_NET_CTRL_MQ_RSS_CONFIG: types, table, queue of the unclassified, transmit queues, key. */
+const rss = (
+  queues: readonly number[],
+  other = 0,
+  transmits = 1,
+  key: readonly number[] = [1, 2],
+) => [
+  ...[4, 1, ...le32(0x1ff), ...le16((queues.length - 1) & 0xffff), ...le16(other)],
+  ...[...queues.flatMap(le16), ...le16(transmits), key.length, ...key],
+];
+/** VIRTIO_NET_CTRL_MQ_HASH_CONFIG. */
+const hashing = (types: number, key: readonly number[]) => [
+  ...[4, 2, ...le32(types), 0, 0, 0, 0, 0, 0, 0, 0, key.length, ...key],
+];
+const KEY = Array.from({ length: 40 }, (_, i) => i + 1);
+
 const run = (bytes: readonly number[], to = card()) =>
   runControlCommand(Uint8Array.from(bytes), to);
 
@@ -53,6 +69,22 @@ t.test('what makes no sense is refused, and changes nothing (NT-020, NT-021)', a
     ['no pairs', [4, 0, ...le16(0)]],
     ['a pair too many', [4, 0, ...le16(PAIRS + 1)]],
     ['32768 pairs', [4, 0, ...le16(0x8000)]],
+    ['steering without a table', [4, 1, ...le32(0), ...le16(0)]],
+    ['three entries', rss([0, 1, 2])],
+    ['256 entries', rss(new Array(256).fill(0))],
+    ['65536 entries that are not there', rss([])],
+    ['a pair beyond the last', rss([0, PAIRS])],
+    ['a pair with its reserved bit', rss([0, 0x8001])],
+    ['unclassified frames beyond the last', rss([0, 1], PAIRS)],
+    ['no transmit queue', rss([0, 1], 0, 0)],
+    ['a transmit queue too many', rss([0, 1], 0, PAIRS + 1)],
+    ['a key of 41 bytes', rss([0, 1], 0, 1, [...KEY, 41])],
+    ['a key cut short', rss([0, 1]).slice(0, -1)],
+    ['a byte behind the key', [...rss([0, 1]), 0]],
+    ['a type of hash nobody knows', rss([0]).with(4, 0xff)],
+    ['hashing without a key', hashing(1, []).slice(0, -1)],
+    ['hashing by an unknown type', hashing(0x200, KEY)],
+    ['hashing with a key of 41 bytes', hashing(1, [...KEY, 41])],
     ['an offload of the other direction', [5, 0, ...le64(HOST_TSO4)]],
     ['seven bytes of offloads', [5, 0, ...le64(0n).slice(1)]],
     ['half the coalescing', [6, 0, ...le32(1)]],
@@ -77,6 +109,8 @@ t.test('a command needs its feature', async (t) => {
     [[2, 0, ...le16(1)], 19],
     [[2, 1, ...le16(1)], 19],
     [[4, 0, ...le16(1)], 22],
+    [rss([0, 1]), 60],
+    [hashing(1, KEY), 57],
     [[5, 0, ...le64(0n)], 2],
     [[6, 0, ...le32(1), ...le32(1)], 53],
     [[6, 1, ...le32(1), ...le32(1)], 53],
@@ -106,4 +140,24 @@ t.test('what was asked for is in the state', async (t) => {
   t.notOk(run([3, 0], to), 'once');
   const limited = card(GUEST_CSUM | (1n << 2n));
   t.notOk(run([5, 0, ...le64(GUEST_CSUM | GUEST_TSO4)], limited), 'an offload not negotiated');
+});
+
+t.test('where frames go, and by what', async (t) => {
+  const to = card();
+  const { state } = to;
+  t.ok(run(hashing(0x3f, KEY), to));
+  t.same(state.hashRule, { types: 0x3f, key: Uint8Array.from(KEY) });
+  t.equal(state.steering, undefined);
+  t.ok(run(rss([3, 1, 1, 0], 2, 2), to));
+  const short = new Uint8Array(40);
+  short.set([1, 2]);
+  t.same(state.hashRule, { types: 0x1ff, key: short }, 'a short key goes on with zeroes');
+  t.same(state.steering, { queues: Uint16Array.of(3, 1, 1, 0), unclassified: 2 });
+  t.equal(state.pairs, 4, 'those it receives on');
+  t.ok(run(rss([0], 0, 3), to));
+  t.equal(state.pairs, 3, 'and those it sends on');
+  t.ok(run(rss(new Array(128).fill(1)), to));
+  t.equal(state.steering?.queues.length, 128);
+  t.ok(run([4, 0, ...le16(2)], to));
+  t.equal(state.steering, undefined, 'taken back');
 });

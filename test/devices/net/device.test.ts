@@ -15,6 +15,10 @@ t.test('features by what was asked for', async (t) => {
   const [MTU, MQ] = [1n << 3n, 1n << 22n];
   t.equal(open().features() & (MTU | MQ), 0n);
   t.equal(open({ mtu: 1500, queuePairs: 2 }).features() & (MTU | MQ), MTU | MQ);
+  const [HASH_REPORT, RSS] = [1n << 57n, 1n << 60n];
+  t.equal(open().features() & (HASH_REPORT | RSS), HASH_REPORT, 'one pair has nothing to steer');
+  t.equal(open({ queuePairs: 2 }).features() & RSS, RSS);
+  t.equal(open({ queuePairs: 2, workers: 2 }).features() & RSS, 0n, 'not across threads');
   const stream = open({ stream: '/s', null: false }).features();
   t.equal(stream & 0x7f83n, 0x3801n, 'what a stream leaves to us: CSUM, TSO, ECN');
 });
@@ -22,7 +26,7 @@ t.test('features by what was asked for', async (t) => {
 t.test('config space', async (t) => {
   const device = open({ mac: '52:54:00:00:00:07', queuePairs: 2 });
   t.same([...device.getConfig(0, 10)], [0x52, 0x54, 0, 0, 0, 7, 1, 0, 2, 0]);
-  t.equal(device.getConfig(20, 100).byteLength, 4);
+  t.same([...device.getConfig(17, 100)], [40, 128, 0, 0xff, 1, 0, 0], 'limits of hashing');
   await device.setMtu(4000);
   t.equal(device.getConfig(10, 2)[0], 4000 & 255, 'NET_SET_MTU (NT-035)');
   t.notSame(open().getConfig(0, 6), open().getConfig(0, 6), 'random addresses differ');

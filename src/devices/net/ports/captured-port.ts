@@ -2,7 +2,6 @@
 // it gets where it is put into receive chains.
 
 import { captureTag } from '../capture/shared-capture.js';
-import { HEADER_BYTES } from '../format.js';
 import type { Port, PortContext } from './port.js';
 
 const NOTHING = new Uint8Array(0);
@@ -13,16 +12,15 @@ export class CapturedPort implements Port {
   readonly #tag: number;
 
   /** `index`: number of the card in the capture. */
-  constructor(port: Port, { context, receive }: PortContext, index: number) {
+  constructor(port: Port, { context }: PortContext, index: number) {
     this.#port = port;
     this.#context = context;
     this.#tag = captureTag(index, false);
-    receive.show(captureTag(index, true));
   }
 
-  transmit(chain: number, frameBytes: number, header: Uint32Array): void {
-    this.#context.capture(this.#tag, NOTHING, chain, HEADER_BYTES, frameBytes);
-    this.#port.transmit(chain, frameBytes, header);
+  transmit(chain: number, offset: number, frameBytes: number, header: Uint32Array): void {
+    this.#context.capture(this.#tag, NOTHING, chain, offset, frameBytes);
+    this.#port.transmit(chain, offset, frameBytes, header);
   }
 
   announce(frame: Uint8Array): void {
@@ -41,8 +39,8 @@ export class CapturedPort implements Port {
     this.#port.attach(attached);
   }
 
-  drain(): void {
-    this.#port.drain?.();
+  drain(queue: number): void {
+    this.#port.drain?.(queue);
   }
 
   setOffload(offload: number): void {

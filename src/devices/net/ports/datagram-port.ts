@@ -1,9 +1,9 @@
 // UNIX datagrams, one frame each, as QEMU's `-netdev dgram` sends them. There is no connection: a
 // frame nobody takes is lost, as on a wire.
 
+import { queueOfChain } from '../../../core/virtqueue/batch.js';
 import { FLAG_COMPLETE, FLAG_SOCKET, OP_SEND } from '../../../core/virtqueue/operations.js';
 import { native } from '../../../native/index.js';
-import { HEADER_BYTES } from '../format.js';
 import { FrameReader } from './frame-reader.js';
 import type { Port, PortContext } from './port.js';
 import { RetryTimer } from './retry-timer.js';
@@ -46,12 +46,12 @@ export class DatagramPort implements Port {
     this.#connect();
   }
 
-  transmit(chain: number, frameBytes: number): void {
-    const { context, counters, firstNumber, transmitQueue } = this.#options;
+  transmit(chain: number, offset: number, frameBytes: number): void {
+    const { context, counters, firstNumber } = this.#options;
     const tag = firstNumber + TAG_SEND;
     const flags = FLAG_SOCKET | FLAG_COMPLETE;
-    context.commands.move(OP_SEND, chain, flags, this.#fd, frameBytes, HEADER_BYTES, 0, tag);
-    counters.moved(transmitQueue, 1, frameBytes);
+    context.commands.move(OP_SEND, chain, flags, this.#fd, frameBytes, offset, 0, tag);
+    counters.moved(queueOfChain(chain), 1, frameBytes);
   }
 
   announce(frame: Uint8Array): void {
@@ -75,10 +75,10 @@ export class DatagramPort implements Port {
       this.#reader.completion(result);
       return;
     }
-    const { context, counters, transmitQueue } = this.#options;
+    const { context, counters } = this.#options;
     context.commands.complete(chain, 0);
-    counters.moved(transmitQueue, -1, 0);
-    counters.dropped(transmitQueue, result === -EAGAIN ? 'busy' : 'port');
+    counters.moved(queueOfChain(chain), -1, 0);
+    counters.dropped(queueOfChain(chain), result === -EAGAIN ? 'busy' : 'port');
     if (result !== -EAGAIN) {
       this.#retry.start();
     }

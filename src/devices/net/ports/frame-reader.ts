@@ -3,13 +3,13 @@
 // up and drops there, and nothing spins (NT-015).
 
 import type { HandlerContext } from '../../../core/device.js';
-import type { ReceiveQueue } from '../receive-queue.js';
+import type { Receiver } from '../receive-queue.js';
 
 const EAGAIN = 11;
 
 export interface FrameReaderOptions {
   readonly context: HandlerContext;
-  readonly receive: ReceiveQueue;
+  readonly receive: Receiver;
   /** FLAG_SOCKET or 0. */
   readonly flags: number;
   readonly tag: number;

@@ -1,10 +1,12 @@
 // Takes everything, gives nothing: what the data path costs by itself.
 
+import { queueOfChain } from '../../../core/virtqueue/batch.js';
 import type { Port, PortContext } from './port.js';
 
 export class NullPort implements Port {
   readonly #options: PortContext;
   /** Of this batch. */
+  #queue = 0;
   #packets = 0;
   #bytes = 0;
 
@@ -12,15 +14,15 @@ export class NullPort implements Port {
     this.#options = options;
   }
 
-  transmit(chain: number, frameBytes: number): void {
+  transmit(chain: number, _offset: number, frameBytes: number): void {
     this.#options.done.add(chain);
+    this.#queue = queueOfChain(chain);
     this.#packets++;
     this.#bytes += frameBytes;
   }
 
   flush(): void {
-    const { counters, transmitQueue } = this.#options;
-    counters.moved(transmitQueue, this.#packets, this.#bytes);
+    this.#options.counters.moved(this.#queue, this.#packets, this.#bytes);
     this.#packets = this.#bytes = 0;
   }
 

@@ -5,12 +5,12 @@ import type { HandlerContext } from '../../../core/device.js';
 import type { Arena } from '../arena.js';
 import type { CompletionList } from '../completion-list.js';
 import type { NetCounters } from '../counters.js';
-import type { ReceiveQueue } from '../receive-queue.js';
+import type { Receiver } from '../receive-queue.js';
 
 export interface Port {
-  /** One frame of the driver's: `frameBytes` behind the header in the readable part of the chain,
+  /** One frame of the driver's: `frameBytes` from `offset` on in the readable part of the chain,
    *  which the port completes, now or later. `header`: the three words, judged. */
-  transmit(chain: number, frameBytes: number, header: Uint32Array): void;
+  transmit(chain: number, offset: number, frameBytes: number, header: Uint32Array): void;
   /** Sends a frame of the card's own. */
   announce?(frame: Uint8Array): void;
   /** The frames of a batch have all been handed over. */
@@ -19,8 +19,8 @@ export interface Port {
   pump(): void;
   /** The driver can be given frames, or no longer. */
   attach(attached: boolean): void;
-  /** Receive chains are about to be taken back. */
-  drain?(): void;
+  /** What waits of this transmit queue is to be given back. */
+  drain?(queue: number): void;
   /** Offloads of frames to the driver (TUN_F_*). */
   setOffload?(offload: number): void;
   /** Completion of a command whose tag is the port's. */
@@ -35,8 +35,7 @@ export interface PortContext {
   readonly context: HandlerContext;
   readonly arena: Arena;
   readonly counters: NetCounters;
-  readonly receive: ReceiveQueue;
-  readonly transmitQueue: number;
+  readonly receive: Receiver;
   /** For frames that are done with at once; flushed behind each batch. */
   readonly done: CompletionList;
   /** First of the port's tags and of its tokens: PORT_NUMBERS of each. */

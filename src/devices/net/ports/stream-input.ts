@@ -3,7 +3,7 @@
 
 import type { Arena } from '../arena.js';
 import { FRAME_BYTES_MAX, FRAME_BYTES_MIN } from '../format.js';
-import type { ReceiveQueue } from '../receive-queue.js';
+import type { Receiver } from '../receive-queue.js';
 import { LENGTH_BYTES, STREAM_BUFFER_BYTES } from './stream-output.js';
 
 export class StreamInput {
@@ -11,13 +11,13 @@ export class StreamInput {
   attached = false;
   /** A length that no frame has: where the next begins nobody can tell (NT-031). */
   broken = false;
-  readonly #receive: ReceiveQueue;
+  readonly #receive: Receiver;
   readonly #start: number;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   #to = 0;
 
-  constructor(arena: Arena, receive: ReceiveQueue) {
+  constructor(arena: Arena, receive: Receiver) {
     this.#receive = receive;
     this.#start = arena.allocate(STREAM_BUFFER_BYTES);
     this.#bytes = arena.bytes.subarray(this.#start, this.#start + STREAM_BUFFER_BYTES);

@@ -2,6 +2,7 @@
 // QEMU's `-netdev stream` speak. Frames are gathered in private memory, so that one system call
 // carries many and a short one can't tear a frame.
 
+import { queueOfChain } from '../../../core/virtqueue/batch.js';
 import {
   FLAG_ARENA,
   FLAG_NOTIFY,
@@ -12,7 +13,7 @@ import {
 } from '../../../core/virtqueue/operations.js';
 import { native } from '../../../native/index.js';
 import type { DropReason } from '../counters.js';
-import { FRAME_BYTES_MAX, HEADER_BYTES } from '../format.js';
+import { FRAME_BYTES_MAX } from '../format.js';
 import { PORT_NUMBERS, type Port, type PortContext } from './port.js';
 import { RetryTimer } from './retry-timer.js';
 import { StreamInput } from './stream-input.js';
@@ -35,8 +36,9 @@ const SOCKET_TOKENS = PORT_NUMBERS - TOKEN_SOCKETS;
 
 const EAGAIN = 11;
 
-interface StalledFrame {
+interface SentFrame {
   readonly chain: number;
+  readonly offset: number;
   readonly frameBytes: number;
   readonly header: Uint32Array;
 }
@@ -62,7 +64,7 @@ export class StreamPort implements Port {
   #heard = false;
   #socketToken = TOKEN_SOCKETS;
   /** Frames of the driver's that found no room, with their lengths. */
-  #stalled: StalledFrame[] = [];
+  #stalled: SentFrame[] = [];
 
   constructor(options: PortContext, stream: StreamOptions) {
     this.#options = options;
@@ -81,12 +83,13 @@ export class StreamPort implements Port {
 
   static readonly arenaBytes = 2 * STREAM_BUFFER_BYTES;
 
-  transmit(chain: number, frameBytes: number, header: Uint32Array): void {
+  transmit(chain: number, offset: number, frameBytes: number, header: Uint32Array): void {
+    const frame = { chain, offset, frameBytes, header };
     if (!this.#open) {
       this.#drop(chain);
-    } else if (this.#stalled.length > 0 || !this.#gather(chain, frameBytes, header)) {
-      // Bounded by the ring: the driver waits, as TCP wants it to.
-      this.#stalled.push({ chain, frameBytes, header: header.slice() });
+    } else if (this.#stalled.length > 0 || !this.#gather(frame)) {
+      // Bounded by the rings: the driver waits, as TCP wants it to.
+      this.#stalled.push({ ...frame, header: header.slice() });
     }
   }
 
@@ -125,11 +128,8 @@ export class StreamPort implements Port {
     this.pump();
   }
 
-  drain(): void {
-    for (const { chain } of this.#stalled) {
-      this.#drop(chain);
-    }
-    this.#stalled = [];
+  drain(queue: number): void {
+    this.#giveBack(({ chain }) => queueOfChain(chain) === queue);
   }
 
   completion(_chain: number, tag: number, result: number): void {
@@ -183,28 +183,29 @@ export class StreamPort implements Port {
   }
 
   /** Copies a frame behind the others, finished if it is not; false when it has no room there. */
-  #gather(chain: number, frameBytes: number, header: Uint32Array): boolean {
+  #gather(frame: SentFrame): boolean {
+    const { chain, offset, frameBytes, header } = frame;
     if (header[0] !== 0) {
-      return this.#segment(chain, frameBytes, header);
+      return this.#segment(frame);
     }
     const to = this.#output.reserve(frameBytes);
     if (to === undefined) {
       return false;
     }
-    const { context, counters, transmitQueue } = this.#options;
-    context.copyOut(chain, HEADER_BYTES, to, frameBytes);
+    const { context, counters } = this.#options;
+    context.copyOut(chain, offset, to, frameBytes);
     context.commands.complete(chain, 0);
-    counters.moved(transmitQueue, 1, frameBytes);
+    counters.moved(queueOfChain(chain), 1, frameBytes);
     return true;
   }
 
   /** The host's end takes plain frames: checksums and segments are our work. */
-  #segment(chain: number, frameBytes: number, header: Uint32Array): boolean {
-    const { context, counters, transmitQueue } = this.#options;
-    const read = context.copyOut(chain, HEADER_BYTES, whole, frameBytes);
+  #segment({ chain, offset, frameBytes, header }: SentFrame): boolean {
+    const { context, counters } = this.#options;
+    const read = context.copyOut(chain, offset, whole, frameBytes);
     let bytes = 0;
-    const fits = this.#output.append((to, offset, room) => {
-      bytes = native.frameSegment(header, whole, 0, read, to, offset, room);
+    const fits = this.#output.append((to, at, room) => {
+      bytes = native.frameSegment(header, whole, 0, read, to, at, room);
       return bytes;
     });
     if (bytes === 0 || bytes > STREAM_BUFFER_BYTES) {
@@ -215,13 +216,21 @@ export class StreamPort implements Port {
       return false;
     }
     context.commands.complete(chain, 0);
-    counters.moved(transmitQueue, 1, frameBytes);
+    counters.moved(queueOfChain(chain), 1, frameBytes);
     return true;
+  }
+
+  #giveBack(which: (frame: SentFrame) => boolean): void {
+    const [gone, kept] = [this.#stalled.filter(which), this.#stalled.filter((f) => !which(f))];
+    this.#stalled = kept;
+    for (const { chain } of gone) {
+      this.#drop(chain);
+    }
   }
 
   #drop(chain: number, reason: DropReason = 'port'): void {
     this.#options.context.commands.complete(chain, 0);
-    this.#options.counters.dropped(this.#options.transmitQueue, reason);
+    this.#options.counters.dropped(queueOfChain(chain), reason);
   }
 
   #sent(result: number): void {
@@ -233,8 +242,7 @@ export class StreamPort implements Port {
       this.#output.sent(result);
     }
     while (this.#stalled.length > 0 && !this.#closing) {
-      const { chain, frameBytes, header } = this.#stalled[0] as StalledFrame;
-      if (!this.#gather(chain, frameBytes, header)) {
+      if (!this.#gather(this.#stalled[0] as SentFrame)) {
         break;
       }
       this.#stalled.shift();
@@ -298,7 +306,7 @@ export class StreamPort implements Port {
     this.#closing = false;
     this.#output.reset();
     this.#input.reset();
-    this.drain();
+    this.#giveBack(() => true);
     if (this.#stream.listenFd === undefined) {
       this.#retry.start();
     } else {

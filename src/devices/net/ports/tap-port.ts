@@ -2,6 +2,7 @@
 // are, so offloads are the host kernel's work.
 
 import { existsSync } from 'node:fs';
+import { queueOfChain } from '../../../core/virtqueue/batch.js';
 import { native } from '../../../native/index.js';
 import { HEADER_BYTES, HEADER_WORDS, MAC_BYTES } from '../format.js';
 import { FrameReader } from './frame-reader.js';
@@ -68,25 +69,25 @@ export class TapPort implements Port {
 
   static readonly arenaBytes = HEADER_SLOTS * HEADER_SLOT_BYTES;
 
-  transmit(chain: number, frameBytes: number, header: Uint32Array): void {
+  transmit(chain: number, offset: number, frameBytes: number, header: Uint32Array): void {
     const slot = this.#slot;
     this.#slot = (slot + 1) % HEADER_SLOTS;
     const at = (slot * HEADER_SLOT_BYTES) / 4;
     for (let i = 0; i < HEADER_WORDS; i++) {
       this.#slots[at + i] = header[i] as number;
     }
-    const { context, counters, firstNumber, transmitQueue } = this.#options;
+    const { context, counters, firstNumber } = this.#options;
     context.commands.sendPrefixed(
       chain,
       0,
       this.#fd,
       this.#slotsOffset + slot * HEADER_SLOT_BYTES,
       HEADER_BYTES,
-      HEADER_BYTES,
+      offset,
       frameBytes,
       firstNumber + TAG_SEND,
     );
-    counters.moved(transmitQueue, 1, frameBytes);
+    counters.moved(queueOfChain(chain), 1, frameBytes);
   }
 
   announce(frame: Uint8Array): void {
@@ -127,10 +128,10 @@ export class TapPort implements Port {
       return;
     }
     // Counted as moved when it was ordered; only failures come here.
-    const { context, counters, transmitQueue } = this.#options;
+    const { context, counters } = this.#options;
     context.commands.complete(chain, 0);
-    counters.moved(transmitQueue, -1, 0);
-    counters.dropped(transmitQueue, 'port');
+    counters.moved(queueOfChain(chain), -1, 0);
+    counters.dropped(queueOfChain(chain), 'port');
     this.#failed(result);
   }
 
