@@ -2,18 +2,13 @@
 
 import { randomBytes } from 'node:crypto';
 import type { DataHalf, DeviceHost, VirtioDevice } from '../../core/device.js';
-import {
-  hasFeature,
-  RING_FEATURES,
-  VhostUserError,
-  VIRTIO_F_IN_ORDER,
-  VIRTIO_F_RING_RESET,
-} from '../../core/protocol/index.js';
+import { hasFeature, VhostUserError } from '../../core/protocol/index.js';
 import { check, native } from '../../native/index.js';
 import { CaptureFile } from './capture/capture-file.js';
 import { ControlState } from './control-state.js';
 import { NetCounters, type QueueCounts } from './counters.js';
 import {
+  CARD_RING_FEATURES,
   encodeConfig,
   MAC_BYTES,
   STATUS_ANNOUNCE,
@@ -108,9 +103,7 @@ export class NetDevice implements VirtioDevice {
       (this.#mtu === undefined ? 0n : VIRTIO_NET_F_MTU) |
       (this.#options.queuePairs > 1 ? VIRTIO_NET_F_MQ : 0n) |
       (this.#options.queuePairs > 1 && workersOf(this.#options) === 1 ? VIRTIO_NET_F_RSS : 0n) |
-      RING_FEATURES |
-      VIRTIO_F_RING_RESET |
-      VIRTIO_F_IN_ORDER
+      CARD_RING_FEATURES
     );
   }
 

@@ -2,13 +2,9 @@
 
 import { randomBytes } from 'node:crypto';
 import type { DataHalf, DeviceHost, VirtioDevice } from '../../../core/device.js';
-import {
-  RING_FEATURES,
-  VIRTIO_F_IN_ORDER,
-  VIRTIO_F_RING_RESET,
-} from '../../../core/protocol/index.js';
 import { NetCounters, type QueueCounts } from '../counters.js';
 import {
+  CARD_RING_FEATURES,
   encodeConfig,
   MAC_BYTES,
   STATUS_LINK_UP,
@@ -83,9 +79,7 @@ export class SwitchCard implements VirtioDevice {
       VIRTIO_NET_F_STATUS |
       VIRTIO_NET_F_SPEED_DUPLEX |
       (this.#mtu === undefined ? 0n : VIRTIO_NET_F_MTU) |
-      RING_FEATURES |
-      VIRTIO_F_RING_RESET |
-      VIRTIO_F_IN_ORDER
+      CARD_RING_FEATURES
     );
   }
 
