@@ -173,10 +173,10 @@ void PackedRing::hideUnpublished() {
   }
 }
 
-// Whether nothing in the ring was ever used: what was made available is at its beginning, and behind
-// that no driver or device has written flags. Of any place but the beginning it shows otherwise: in a
-// round of wrap counter 1 the first entry has USED; in one of 0 what is before the place has neither
-// flag, or USED, and what is behind it has one.
+// Whether nothing in the ring was ever used: what was made available is at its beginning, and
+// behind that no driver or device has written flags. Of any place but the beginning it shows
+// otherwise: in a round of wrap counter 1 the first entry has USED; in one of 0 what is before the
+// place has neither flag, or USED, and what is behind it has one.
 bool PackedRing::untouched() const {
   bool more = true;
   for (uint32_t i = 0; i < size_; i++) {
