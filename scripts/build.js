@@ -1,11 +1,12 @@
 // Builds the native module, the TypeScript and the bundle that bin/ starts, each only when its
 // sources changed.
 
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -34,7 +35,7 @@ function byPath(a, b) {
 }
 
 /** Runs `build` unless the stamp says that these sources were built and the result still stands. */
-function step(name, stampFile, places, result, build) {
+async function step(name, stampFile, places, result, build) {
   const stamp = join(root, stampFile);
   const hash = hashOf(places);
   const fresh =
@@ -46,18 +47,16 @@ function step(name, stampFile, places, result, build) {
     return;
   }
   const startMs = Date.now();
-  build();
+  await build();
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, hash);
   console.log(`build: ${name}: ${((Date.now() - startMs) / 1000).toFixed(1)} s`);
 }
 
-function run(file, args) {
+async function run(file, args) {
   try {
-    execFileSync(process.execPath, [join(root, file), ...args], {
+    await promisify(execFile)(process.execPath, [join(root, file), ...args], {
       cwd: root,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      encoding: 'utf8',
       maxBuffer: 1 << 26,
     });
   } catch (error) {
@@ -67,7 +66,7 @@ function run(file, args) {
   }
 }
 
-step(
+const nativeModule = step(
   'native module',
   'build/.stamp',
   ['binding.gyp', 'native/core', 'native/binding'],
@@ -78,24 +77,26 @@ step(
     const headers = [prefix, '/usr', '/usr/local'].find((place) =>
       existsSync(join(place, 'include/node/node_api.h')),
     );
-    run('node_modules/node-gyp/bin/node-gyp.js', [
+    return run('node_modules/node-gyp/bin/node-gyp.js', [
       existsSync(join(root, 'build/Makefile')) ? 'build' : 'rebuild',
       '--jobs=2',
       ...(headers ? [`--nodedir=${headers}`] : []),
     ]);
   },
 );
-step(
+// Beside the compiler of the native module, whose last file another CPU would wait for.
+await step(
   'TypeScript',
   'dist/.stamp',
   ['tsconfig.json', 'package.json', 'src', 'test', 'bench', 'examples', 'scripts'],
   ['dist/src/index.js'],
   () => run('node_modules/typescript/bin/tsc', ['-p', '.']),
 );
-step(
+await step(
   'bundle',
   'dist/bundle/.stamp',
   ['tsconfig.json', 'package.json', 'package-lock.json', 'src', 'scripts/bundle.js'],
   ['dist/bundle/cli-main.js', 'oclif.manifest.json'],
   () => run('scripts/bundle.js', []),
 );
+await nativeModule;

@@ -19,6 +19,8 @@ export const environmentFlags = (name) => (process.env[name] ?? '').split(' ').f
 
 /** Headers that most files include. Reading them anew is half of the time a test takes to compile. */
 const PRELUDE = 'native/test/prelude.h';
+/** The same for tests. */
+export const TEST_PRELUDE = 'native/test/test-prelude.h';
 
 /** Paths of the C++ files in a directory of the tree. */
 export function sourcesIn(directory) {
@@ -81,12 +83,36 @@ async function compileIfOld(compiler, flags, source, object) {
   await run(compiler, [...flags, '-MMD', '-MF', dependencyFile, '-o', object, source]);
 }
 
+/**
+ * The objects the addon was linked from, when none of their sources is younger: what is tested then
+ * is what is shipped, and costs nothing. Else undefined.
+ */
+export function addonObjects(sources) {
+  const release = 'build/Release';
+  const inTarget = sources.map((source) => `obj.target/vhost_ts/${source.replace(/\.cc$/, '.o')}`);
+  const objects = inTarget.map((name) => join(release, name));
+  const fresh = inTarget.every((name, i) => {
+    const written = dependencies(join(root, release, '.deps/Release', `${name}.d`));
+    // node-gyp's rules run in build/, and have their command in front.
+    const from = written.flatMap((word) => /^\.\.\/(native\/[^:]+)$/.exec(word)?.[1] ?? []);
+    return isFresh(objects[i], from);
+  });
+  return fresh ? objects : undefined;
+}
+
 /** Objects of the sources in `directory`, which holds nothing else. */
-export async function buildObjects({ compiler, flags, directory, sources, jobs }) {
+export async function buildObjects({
+  compiler,
+  flags,
+  directory,
+  sources,
+  jobs,
+  prelude = PRELUDE,
+}) {
   clearIfFlagsChanged(directory, [compiler, ...flags].join(' '));
-  const prelude = join(directory, basename(PRELUDE));
-  await compileIfOld(compiler, [...flags, '-x', 'c++-header'], PRELUDE, `${prelude}.gch`);
-  const all = [...flags, '-include', prelude, '-c'];
+  const included = join(directory, basename(prelude));
+  await compileIfOld(compiler, [...flags, '-x', 'c++-header'], prelude, `${included}.gch`);
+  const all = [...flags, '-include', included, '-c'];
   const objects = sources.map((source) =>
     join(directory, source.replaceAll('/', '-').replace(/\.cc$/, '.o')),
   );

@@ -40,7 +40,7 @@ const NODE_MAJOR_MIN = 20;
  * What the checkout needs from Debian. `program` or `file`: it also counts as present when found
  * there, because compilers and the like are often installed by other means.
  * `need: 'build'` stops the set-up when missing, `need: 'test'` only costs the guest tests;
- * `need: 'fuzz'` is installed for `npm run fuzz` and nothing else, being larger than all the rest.
+ * `need: 'fuzz'` is installed for `npm run fuzz` and `npm run coverage` only, being larger than all the rest.
  */
 const DEBIAN_PACKAGES = [
   { name: 'g++', need: 'build', program: 'g++' },
@@ -59,6 +59,7 @@ const DEBIAN_PACKAGES = [
   { name: 'clang', need: 'fuzz', program: 'clang++' },
   // The sanitizers' and libFuzzer's own libraries, which clang only recommends.
   { name: 'libclang-rt-14-dev', need: 'fuzz' },
+  { name: 'llvm', need: 'fuzz', program: 'llvm-cov' },
   { name: 'patch', need: 'fuzz', program: 'patch' },
 ];
 

@@ -2,11 +2,12 @@
 // guests. `node scripts/test.js --only unit,guest` picks steps. Ends with "N passed, N failed".
 //
 // Each file is a program that speaks TAP, run by plain Node: tap's own runner costs each of them, and
-// each daemon they start, a second of loading. A few run at a time, the longest first: a guest that
-// boots and a compiler keep their CPUs busy, most of the others wait for a daemon.
+// each daemon they start, a second of loading. The twins of one room share a process for the same
+// reason. A few jobs run at a time, the longest first: a guest that boots and a compiler keep their
+// CPUs busy, most of the others wait for a daemon.
 
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -20,6 +21,9 @@ const JOB_SECONDS_MAX = 400;
 // Two CPUs, and a third job because half of them sleep half of the time.
 const JOBS_AT_A_TIME = 3;
 const SECONDS_WORTH_A_LINE = 15;
+// What runs for seconds or starts daemons runs alone, and so does what counts its process's descriptors.
+const PLACES_OF_LONE_FILES = ['dist/test/e2e', 'dist/test/commands', 'dist/test/native'];
+const COUNTS_DESCRIPTORS = /\bopenDescriptors\b/;
 
 /** Compiled test files below dist/test, those in `guestDirectories` apart. */
 function testFiles(wantGuest) {
@@ -73,20 +77,39 @@ const cppFiles = [
 
 const biome = ['node_modules/@biomejs/biome/bin/biome', 'check', '.'];
 
+function isLone(file) {
+  if (PLACES_OF_LONE_FILES.includes(dirname(file))) return true;
+  return COUNTS_DESCRIPTORS.test(readFileSync(file, 'utf8'));
+}
+
+/** The unit tests: those of one room, which is a folder, as one job; lone files as a job each. */
+function unitJobs() {
+  const rooms = new Map();
+  for (const file of testFiles(false)) {
+    const room = isLone(file) ? file : dirname(file);
+    rooms.set(room, [...(rooms.get(room) ?? []), file]);
+  }
+  return [...rooms].map(([room, files]) => ({
+    ...job('unit', process.execPath, ['scripts/test-room.js', ...files]),
+    title: room,
+  }));
+}
+
 /** What runs by itself: a step's name and its command. Steps that take minutes come first. */
 const JOBS = [
   job('native', process.execPath, ['scripts/native-test.js', '--jobs', '1']),
   ...testFiles(true).map((file) => job('guest', process.execPath, [file])),
   job('style', process.execPath, biome),
   job('clang-format', 'clang-format', ['--dry-run', '--Werror', ...cppFiles]),
-  ...testFiles(false).map((file) => job('unit', process.execPath, [file])),
+  ...unitJobs(),
 ];
 
 function job(step, command, args) {
   return { step, command, args, title: args.length === 1 ? args[0] : step };
 }
 
-async function run({ step, command, args, title }) {
+async function run(job) {
+  const { command, args, title } = job;
   const startMs = Date.now();
   const { status, output } = await start(command, args);
   const assertions = Number(/^# \{ total: (\d+)/m.exec(output)?.[1] ?? 1);
@@ -94,7 +117,7 @@ async function run({ step, command, args, title }) {
   if (seconds > SECONDS_WORTH_A_LINE || status !== 0) {
     console.log(`test: ${title}: ${status === 0 ? 'passed' : 'FAILED'} in ${seconds.toFixed(1)} s`);
   }
-  return { step, command, args, title, status, output, assertions };
+  return { ...job, status, output, assertions };
 }
 
 async function runAll(jobs, parallel) {

@@ -27,6 +27,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                              InstanceMethod<&Self::enableVring>("enableVring"),
                              InstanceMethod<&Self::setInband>("setInband"),
                              InstanceMethod<&Self::askKicks>("askKicks"),
+                             InstanceMethod<&Self::paceCalls>("paceCalls"),
                              InstanceMethod<&Self::setCall>("setCall"),
                              InstanceMethod<&Self::setErr>("setErr"),
                              InstanceMethod<&Self::drainVring>("drainVring"),
@@ -149,6 +150,12 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
   Napi::Value askKicks(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
     plane(info)->askKicks(queue(info), arguments.boolean(1));
+    return info.Env().Undefined();
+  }
+
+  Napi::Value paceCalls(const Napi::CallbackInfo& info) {
+    const Arguments arguments(info);
+    plane(info)->paceCalls(queue(info), {arguments.u32(1), arguments.u32(2)});
     return info.Env().Undefined();
   }
 

@@ -156,7 +156,9 @@ int DataPlane::receiveFramesInto(const CommandRecord& command, FrameSource sourc
 void DataPlane::copyFrame(const CommandRecord& command) {
   captureSegments_.clear();
   const uint32_t* targets = nullptr;
-  const bool inside = frameTargets(command, &targets) && command.length >= 0 &&
+  // Also false for what is no number; beyond it the cast is undefined.
+  const bool countable = command.length >= 0 && command.length <= double{UINT32_MAX};
+  const bool inside = countable && frameTargets(command, &targets) &&
                       sliceArena(arena_, command.tailOffset, command.tailByte, &captureSegments_);
   if (!inside) {
     operations_.ended(command, -EINVAL);

@@ -1,5 +1,6 @@
 // The part of the data plane that waits: descriptors it watches, when to spin, and sleep.
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 
@@ -15,6 +16,8 @@ constexpr int64_t kPolledVringUs = 200;
 constexpr size_t kSpinOperationsMax = 16;
 // The clock costs 20 ns, a look at the rings 2: look this often for each reading.
 constexpr int kLooksPerClock = 16;
+
+constexpr uint64_t kNsPerUs = 1000;
 
 uint64_t monotonicNs() {
   timespec now;
@@ -87,6 +90,39 @@ void DataPlane::watchedReadable(uint32_t token, bool hungUp) {
   }
 }
 
+// Whether the call that is wanted can wait; then its time is noted.
+bool DataPlane::holdCall(Vring* owner) {
+  const CallPacing& pacing = owner->pacing;
+  if (pacing.us == 0) return false;
+  if (pacing.packets > 0 && owner->usedSinceCall >= pacing.packets) return false;
+  if (owner->callDueNs == 0) {
+    owner->callDueNs = monotonicNs() + pacing.us * kNsPerUs;
+    heldCalls_++;
+  }
+  return true;
+}
+
+void DataPlane::callDue() {
+  const uint64_t nowNs = monotonicNs();
+  for (uint32_t queue : active_) {
+    Vring* owner = vrings_[queue].get();
+    if (owner->callDueNs != 0 && owner->callDueNs <= nowNs) call(queue, owner);
+  }
+}
+
+// Until the first of the calls held back; -1: there is none.
+int64_t DataPlane::untilCallUs() const {
+  if (heldCalls_ == 0) return -1;
+  uint64_t dueNs = UINT64_MAX;
+  for (uint32_t queue : active_) {
+    const uint64_t one = vrings_[queue]->callDueNs;
+    if (one != 0) dueNs = std::min(dueNs, one);
+  }
+  const uint64_t nowNs = monotonicNs();
+  // Not a moment too early: it would only be to sleep again.
+  return dueNs <= nowNs ? 0 : static_cast<int64_t>((dueNs - nowNs) / kNsPerUs + 1);
+}
+
 bool DataPlane::anyWork() const {
   if (engine_->ready()) return true;
   for (uint32_t queue : active_) {
@@ -120,8 +156,10 @@ void DataPlane::sleep() {
     if (!owner->kicksAsked) continue;
     if (owner->ring.enableNotification() && !owner->ring.capped()) more = true;
   }
-  if (more) return;
-  engine_->wait(polled ? kPolledVringUs : -1);
+  const int64_t callUs = untilCallUs();
+  if (more || callUs == 0) return;
+  const int64_t limitUs = polled ? kPolledVringUs : callUs;
+  engine_->wait(callUs > 0 ? std::min(limitUs, callUs) : limitUs);
   policy.observe(monotonicNs() - sinceNs);
 }
 

@@ -50,6 +50,14 @@ void DataPlane::askKicks(uint32_t queue, bool asked) {
   if (Vring* found = vring(queue)) found->kicksAsked = asked;
 }
 
+void DataPlane::paceCalls(uint32_t queue, const CallPacing& pacing) {
+  Vring* found = vring(queue);
+  if (found == nullptr) return;
+  found->pacing = pacing;
+  // What was promised for later by the former rule may be too late by this one.
+  if (found->callDueNs != 0) call(queue, found);
+}
+
 void DataPlane::setCall(uint32_t queue, int fd) {
   if (Vring* found = vring(queue)) found->setCall(fd);
 }
@@ -69,6 +77,7 @@ int64_t DataPlane::endVring(uint32_t queue) {
   Vring* found = vring(queue);
   if (found == nullptr) return -ENOENT;
   if (inFlight(queue) > 0) return -EBUSY;
+  if (found->callDueNs != 0) call(queue, found);
   const int64_t base = found->ring.base();
   found->ring.logInFlight();
   usedLogs_.erase(queue);

@@ -58,6 +58,7 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
     reap();
     takePolled();
     publish();
+    if (heldCalls_ > 0) callDue();
     popAll();
     if (requests_ + completions_ + events_ > 0 || wake_ || !mayBlock) return packTurn();
     if (quiesced()) return packTurn();
@@ -186,6 +187,7 @@ void DataPlane::complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, ui
     written.copyIn(at, &tail, 1);
   }
   owner->ring.addUsed(head, usedLength);
+  owner->usedSinceCall++;
 }
 
 void DataPlane::addCompletion(uint32_t chain, uint32_t tag, int result, OperationCode code) {
@@ -216,14 +218,21 @@ void DataPlane::publish() {
       if (logged != nullptr && logged != log) logged->signal();
       logged = log;
     }
-    if (!owner->ring.needsCall()) continue;
-    owner->call();
-    if (owner->callsByMessage() && !owner->callTold) {
-      owner->callTold = true;
-      addEvent(EventCode::kCall, queue, 0);
-    }
+    const bool wanted = owner->ring.needsCall() || owner->callDueNs != 0;
+    if (wanted && !holdCall(owner)) call(queue, owner);
   }
   if (logged != nullptr) logged->signal();
+}
+
+void DataPlane::call(uint32_t queue, Vring* owner) {
+  if (owner->callDueNs != 0) heldCalls_--;
+  owner->callDueNs = 0;
+  owner->usedSinceCall = 0;
+  owner->call();
+  if (owner->callsByMessage() && !owner->callTold) {
+    owner->callTold = true;
+    addEvent(EventCode::kCall, queue, 0);
+  }
 }
 
 void DataPlane::giveUp(uint32_t queue, RingFault fault) {

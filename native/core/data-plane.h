@@ -87,6 +87,8 @@ class DataPlane {
   // Whether the driver is asked for kicks, and a spin watches the ring. Without, new chains are
   // popped in turns that come for another reason.
   void askKicks(uint32_t queue, bool asked);
+  // Holds calls of a vring that runs back, together or for a while.
+  void paceCalls(uint32_t queue, const CallPacing& pacing);
   void setCall(uint32_t queue, int fd);
   void setErr(uint32_t queue, int fd);
 
@@ -192,6 +194,10 @@ class DataPlane {
   void addCompletion(uint32_t chain, uint32_t tag, int result, OperationCode code);
   void addEvent(EventCode code, uint32_t queue, uint32_t detail);
   void publish();
+  bool holdCall(Vring* owner);
+  void call(uint32_t queue, Vring* owner);
+  void callDue();
+  int64_t untilCallUs() const;
   void popAll();
   void popVring(uint32_t queue, Vring* vring);
   void takePolled();
@@ -244,6 +250,7 @@ class DataPlane {
   std::map<uint32_t, uint64_t> usedLogs_;  // queue index to address
   std::set<uint32_t> stale_;               // chains in flight whose translation was taken back
   bool settling_ = false;                  // somebody waits for those
+  uint32_t heldCalls_ = 0;                 // vrings with a callDueNs
   bool wake_ = false;
   bool held(uint32_t queue) const;
   std::vector<QueueRange> held_;

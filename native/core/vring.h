@@ -13,6 +13,13 @@ constexpr uint32_t chainToken(uint32_t queue, uint16_t head) {
   return queue << 16 | head;
 }
 
+// When the driver is told of used buffers (VIRTIO 1.3 §5.1.6.5.8): `us` after the first of them, or
+// when there are `packets`. us = 0: at once. packets = 0: only time counts.
+struct CallPacing {
+  uint32_t packets = 0;
+  uint32_t us = 0;
+};
+
 class Vring {
  public:
   Vring() = default;
@@ -38,6 +45,10 @@ class Vring {
   bool callTold = false;     // such a call is among the events TypeScript has not seen yet
   uint32_t pollToken = 0;    // 0: the kick descriptor is not watched
   int kickFd = -1;
+
+  CallPacing pacing;
+  uint32_t usedSinceCall = 0;
+  uint64_t callDueNs = 0;  // a call is held back until then; 0: none is
 
   uint64_t requests = 0;
   uint64_t calls = 0;

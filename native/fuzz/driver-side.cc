@@ -30,8 +30,9 @@ void DriverSide::misplace() {
   if (which & 2) offsets_.available = input_->word();
   if (which & 4) offsets_.used = input_->word();
   if (which & 8) size_ = input_->byte();
-  // Rarely: a ring of that size takes a hundred times as long to make.
-  if (which == UINT8_MAX) size_ = kRingSizeMax + input_->below(2);
+  // Rarely, and bytes of ones are frequent: a ring of that size takes a hundred times as long to
+  // make.
+  if (which == UINT8_MAX && input_->word() == 0xfefe) size_ = kRingSizeMax + input_->below(2);
 }
 
 SplitDriverSide::SplitDriverSide(Guest* guest, Input* input, uint8_t how)

@@ -1,12 +1,12 @@
 #include "guest.h"
 
-#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstring>
 
 #include "mutator.h"
+#include "poison.h"
 
 namespace vhost::fuzz {
 namespace {
@@ -29,8 +29,8 @@ std::shared_ptr<GuestMemory> add(const GuestMemory& memory, int fd,
 void poisonAround(const MemoryRegion& region) {
   const auto* mapped = static_cast<const uint8_t*>(region.mapBase());
   const uint8_t* end = region.host() + region.description().sizeBytes;
-  __asan_poison_memory_region(mapped, static_cast<size_t>(region.host() - mapped));
-  __asan_poison_memory_region(end, static_cast<size_t>(mapped + region.mapBytes() - end));
+  poison(mapped, static_cast<size_t>(region.host() - mapped));
+  poison(end, static_cast<size_t>(mapped + region.mapBytes() - end));
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "inflight-file.h"
 
-#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 
 #include "guest.h"
 #include "mutator.h"
+#include "poison.h"
 
 namespace vhost::fuzz {
 namespace {
@@ -34,6 +34,21 @@ const SharedFile& sharedFile() {
   return file;
 }
 
+std::shared_ptr<InflightArea> map(const InflightDescription& description) {
+  int error = 0;
+  auto area = InflightArea::map(sharedFile().fd, description, &error);
+  REQUIRE((area == nullptr) == (error != 0));
+  return area;
+}
+
+constexpr InflightDescription kUsual{0x3f00, 0x40, 2, 64};
+
+// Mapped once: that is most of what a run would cost.
+const std::shared_ptr<InflightArea>& usualArea() {
+  static const std::shared_ptr<InflightArea> area = map(kUsual);
+  return area;
+}
+
 template <typename T>
 void put(uint8_t* at, const T& value) {
   std::memcpy(at, &value, sizeof value);
@@ -45,24 +60,23 @@ InflightFile::InflightFile(Input* input) {
   const SharedFile& file = sharedFile();
   std::memset(file.data, 0, kFileBytes);
   const uint8_t how = input->byte();
-  description_.sizeBytes = (how & 1) ? input->word() : 0x3f00;
-  description_.mmapOffset = (how & 2) ? input->word() : 0x40;
-  description_.queueCount = static_cast<uint16_t>((how & 4) ? input->byte() : 2);
-  description_.queueSize = static_cast<uint16_t>((how & 8) ? input->byte() : 64);
+  description_ = kUsual;
+  if (how & 1) description_.sizeBytes = input->word();
+  if (how & 2) description_.mmapOffset = input->word();
+  if (how & 4) description_.queueCount = input->byte();
+  if (how & 8) description_.queueSize = input->byte();
   if (how == UINT8_MAX) description_.sizeBytes = input->qword();
-  int error = 0;
-  area_ = InflightArea::map(file.fd, description_, &error);
-  REQUIRE((area_ == nullptr) == (error != 0));
+  area_ = (how & 15) == 0 ? usualArea() : map(description_);
   if (area_ == nullptr) return;
   // Behind the area, to the end of its last page, nobody has anything to do.
   uint8_t* end = area_->queue(0, InflightFormat::kSplit) + description_.sizeBytes;
   poisoned_ = end;
   poisonedBytes_ = (kPageBytes - reinterpret_cast<uintptr_t>(end) % kPageBytes) % kPageBytes;
-  __asan_poison_memory_region(poisoned_, poisonedBytes_);
+  poison(poisoned_, poisonedBytes_);
 }
 
 InflightFile::~InflightFile() {
-  __asan_unpoison_memory_region(poisoned_, poisonedBytes_);
+  unpoison(poisoned_, poisonedBytes_);
 }
 
 void InflightFile::fill(Input* input, uint32_t queue, bool packed) {

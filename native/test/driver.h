@@ -3,6 +3,7 @@
 #ifndef VHOST_TEST_DRIVER_H_
 #define VHOST_TEST_DRIVER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -138,7 +139,7 @@ class Driver {
   DriverOptions options_;
   SharedFile file_;
   std::shared_ptr<GuestMemory> memory_;
-  uint16_t avail_;
+  std::atomic<uint16_t> avail_;  // threads of a test offer in turn, and look
   uint16_t used_;
   std::optional<PackedDriverRing> packed_;
   // Chains of a packed ring are made here, linked as in a split one, and written at offer().

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cmath>
 #include <memory>
 #include <vector>
 
@@ -160,6 +161,18 @@ TEST("frame copy: a chain that is none any more is passed over") {
   guests.copy(chain, 0, 100, 0, {targets[0]});
   CHECK_EQ(guests.result(), kNoRecord);
   CHECK_EQ(guests.received(), UINT32_MAX);
+}
+
+// Found by fuzzing: a length that no integer holds was cast to one.
+TEST("frame copy: a length that is none is refused") {
+  for (const double length : {1.3e241, std::nan(""), -1.0, 4294967296.0}) {
+    Guests guests;
+    const uint32_t chain = guests.send(100);
+    const std::vector<uint32_t> targets = guests.post({200});
+    guests.copy(chain, 0, 100, 0, targets).length = length;
+    CHECK_EQ(guests.result(), -EINVAL);
+    CHECK_EQ(guests.received(), UINT32_MAX);
+  }
 }
 
 TEST("frame copy: memory lost on one side ends that guest's ring, not the other's") {

@@ -114,6 +114,42 @@ TEST("a vring without kick descriptor is looked at all the same") {
   });
 }
 
+TEST("calls held back: for a number of buffers, for a time, until the ring ends") {
+  forBothEngines([](bool uring) {
+    Rig rig({.uring = uring, .driver = {.size = 32, .eventIdx = false}});
+    constexpr uint32_t kLongUs = 60'000'000;
+    const auto use = [&rig](uint16_t slot) {
+      rig.post(slot, true, 0, 512);
+      rig.serve(1);
+    };
+    rig.plane->paceCalls(0, {3, kLongUs});
+    use(0);
+    use(1);
+    CHECK_EQ(rig.plane->callCount(0), 0u);
+    use(2);
+    CHECK_EQ(rig.plane->callCount(0), 1u);
+    rig.plane->paceCalls(0, {0, 30'000});
+    use(3);
+    CHECK_EQ(rig.plane->callCount(0), 1u);
+    // The sleep ends in time for it, though nothing else happens.
+    const Later wake(200, [&] { eventfd_write(rig.wakeFd, 1); });
+    rig.turnUntil([&](const Rig::Turn&) { return rig.plane->callCount(0) == 2; });
+    rig.plane->paceCalls(0, {9, kLongUs});
+    use(4);
+    CHECK_EQ(rig.plane->callCount(0), 2u);
+    rig.plane->paceCalls(0, {});
+    CHECK_EQ(rig.plane->callCount(0), 3u);
+    use(5);
+    CHECK_EQ(rig.plane->callCount(0), 4u);
+    rig.plane->paceCalls(0, {9, kLongUs});
+    use(6);
+    rig.calls();
+    rig.plane->drainVring(0);
+    CHECK(rig.plane->endVring(0) >= 0);
+    CHECK_EQ(rig.calls(), 1u);
+  });
+}
+
 TEST("in-band: kicks come as wake-ups, calls leave as events") {
   forBothEngines([](bool uring) {
     Rig rig({.uring = uring, .kick = false});

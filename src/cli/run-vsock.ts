@@ -35,12 +35,13 @@ const FLAG_NAMES = {
 export async function runVsock(flags: VsockFlags): Promise<void> {
   const log = loggerOf('vsock', flags);
   const guests = guestsOf(flags);
+  const ends = endsOf(flags, guests);
   const doors = new SiblingDoors(guests.map(({ cid, groups }) => ({ guestCid: cid, groups })));
   const devices: VsockDevice[] = [];
   try {
     const served: Served[] = [];
     for (const guest of guests) {
-      const device = openDevice(parseOptions(flags, guest), doors.of(guest.cid));
+      const device = openDevice(parseOptions(flags, ends, guest), doors.of(guest.cid));
       devices.push(device);
       // One guest, one pair of queues: one worker.
       served.push({ device, socket: guest.socket, fd: flags.fd, workers: 1 });
@@ -74,15 +75,43 @@ function guestsOf(flags: VsockFlags): readonly Guest[] {
   return guests;
 }
 
-function parseOptions(flags: VsockFlags, guest: Guest): VsockOptions {
+interface Ends {
+  readonly forward: readonly ReturnType<typeof parseForward>[];
+  readonly listen: readonly ReturnType<typeof parseListen>[];
+  readonly 'forward-listen': ReturnType<typeof parsePorts>;
+}
+
+/** Ends of all guests: each says whose it is, or is everybody's, which a listener can't be. */
+function endsOf(flags: VsockFlags, guests: readonly Guest[]): Ends {
   const parentPorts = flags['forward-listen'];
+  const ends: Ends = {
+    forward: flags.forward?.map(parseForward) ?? [],
+    listen: flags.listen?.map(parseListen) ?? [],
+    'forward-listen': parentPorts === undefined ? [] : parsePorts(parentPorts),
+  };
+  for (const [flag, list] of Object.entries(ends) as [keyof Ends, Ends[keyof Ends]][]) {
+    for (const { cid } of list) {
+      if (cid === undefined && flag !== 'forward' && guests.length > 1) {
+        throw new UserError('usage', `--${flag}: say whose port it is, as CID:PORT`);
+      }
+      if (cid !== undefined && !guests.some((guest) => guest.cid === cid)) {
+        throw new UserError('usage', `--${flag}: no guest has the CID ${cid}`);
+      }
+    }
+  }
+  return ends;
+}
+
+function parseOptions(flags: VsockFlags, ends: Ends, guest: Guest): VsockOptions {
+  const own = ({ cid }: { readonly cid: number | undefined }) =>
+    cid === undefined || cid === guest.cid;
   const options = given({
     guestCid: guest.cid,
     udsPath: guest.udsPath,
-    forwards: flags.forward?.map(parseForward),
-    listens: flags.listen?.map(parseListen),
+    forwards: ends.forward.filter(own).map(({ port, to }) => ({ port, to })),
+    listens: ends.listen.filter(own).map(({ at, guestPort }) => ({ at, guestPort })),
     parentCid: flags['forward-cid'],
-    parentPorts: parentPorts === undefined ? undefined : parsePorts(parentPorts),
+    parentPorts: ends['forward-listen'].filter(own).map(({ port }) => port),
     bufferBytes: flags['tx-buffer-size'],
   });
   const parsed = vsockOptionsSchema.safeParse(options);

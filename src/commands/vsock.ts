@@ -17,8 +17,8 @@ import { qemuArgsText } from '../cli/qemu-args.js';
 /** Ways between guest and host; without any there is nothing to serve. */
 const ENDS = ['uds-path', 'forward', 'listen', 'forward-cid', 'forward-listen'] as const;
 
-/** Whose they would be of several guests is not said. */
-const OF_ONE_GUEST = ['socket', 'fd', 'guest-cid', 'uds-path', 'listen', 'forward-listen'] as const;
+/** Said of each guest in its --guest. */
+const OF_ONE_GUEST = ['socket', 'fd', 'guest-cid', 'uds-path'] as const;
 
 export default class Vsock extends BaseCommand {
   static override summary = 'Serve sockets between a guest and programs of the host.';
@@ -49,13 +49,13 @@ export default class Vsock extends BaseCommand {
       multiple: true,
       multipleNonGreedy: true,
       description: "the guest's connections to PORT go to unix:PATH, tcp:HOST:PORT or exec:COMMAND",
-      helpValue: 'PORT=TARGET',
+      helpValue: '[CID:]PORT=TARGET',
     }),
     listen: Flags.string({
       multiple: true,
       multipleNonGreedy: true,
       description: "who connects to unix:PATH or tcp:ADDRESS:PORT reaches the guest's PORT",
-      helpValue: 'ADDRESS=PORT',
+      helpValue: 'ADDRESS=[CID:]PORT',
     }),
     'forward-cid': Flags.integer({
       description: "all other ports lead to the same port of this CID, by the host's own AF_VSOCK",
@@ -63,7 +63,7 @@ export default class Vsock extends BaseCommand {
     }),
     'forward-listen': Flags.string({
       description: "ports of the host's AF_VSOCK that lead to the same port of the guest's",
-      helpValue: 'PORT+PORT',
+      helpValue: '[CID:]PORT+...',
     }),
     'tx-buffer-size': Flags.integer({
       description: 'bytes a connection may have waiting for the host (default 262144)',

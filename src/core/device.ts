@@ -217,6 +217,9 @@ export interface HandlerContext {
    *  enough of them to go on with saves the driver's kicks and its own wake-ups: what is new comes
    *  with the next turn there is. */
   askKicks(queue: number, asked: boolean): void;
+  /** Calls of a vring are held back until so many buffers were used, but no longer than `us`; 0 us
+   *  (as each starts): no call waits. 0 packets: only time counts. */
+  paceCalls(queue: number, packets: number, us: number): void;
   /**
    * One receive from a socket into several chains in flight of one queue, over when it returns.
    * Each that gets bytes gets a copy of `prefix` (at most 64 bytes) in front, with their number as

@@ -58,6 +58,7 @@ export interface DataPlane {
   enableVring(queue: number, enabled: boolean): void;
   setInband(queue: number, kicks: boolean, calls: boolean): void;
   askKicks(queue: number, asked: boolean): void;
+  paceCalls(queue: number, packets: number, us: number): void;
   setCall(queue: number, fd: number): void;
   setErr(queue: number, fd: number): void;
   drainVring(queue: number, suspend: boolean): void;

@@ -43,6 +43,7 @@ class Rig {
       commands: this.#commands,
       move: () => 0,
       askKicks: () => {},
+      paceCalls: () => {},
       receiveScattered: () => 0,
       callAgain: () => {},
       addFile: () => {},

@@ -31,6 +31,7 @@ t.test('sockets are there while it runs, and gone after SIGTERM', async (t) => {
 t.test('words that make no sense', async (t) => {
   const socket = `${temporaryDirectory()}/s`;
   const one = ['--socket', socket, '--guest-cid', '42'];
+  const two = ['--guest', `${socket},cid=3`, '--guest', `${socket}2,cid=4`];
   const rows: readonly (readonly [words: readonly string[], said: RegExp])[] = [
     [one, /give the guest somebody to talk to: --uds-path, --forward/],
     [['--socket', socket, '--forward', '1=exec:cat'], /give --guest-cid/],
@@ -38,10 +39,15 @@ t.test('words that make no sense', async (t) => {
       [...one, '--forward', '1=exec:a', '--forward', '1=exec:b'],
       /--forward: a port is given twice/,
     ],
-    [[...one, '--forward', 'x'], /--forward "x": give PORT=unix:PATH/],
+    [[...one, '--forward', 'x'], /--forward "x": give \[CID:\]PORT=unix:PATH/],
     [[...one, '--forward-cid', '1', '--uds-path', '/x'], /--forward-cid: and --uds-path/],
-    [[...one, '--forward-listen', '1,2'], /--forward-listen "1,2": give PORT/],
-    [['--guest', `${socket},cid=3`, '--listen', 'unix:/x=1'], /--listen is for one guest/],
+    [[...one, '--forward-listen', '1,2'], /--forward-listen "1,2": give \[CID:\]PORT/],
+    [[...one, '--listen', 'unix:/x=3:1'], /--listen: no guest has the CID 3/],
+    [[...two, '--uds-path', '/x'], /--uds-path is for one guest/],
+    [[...two, '--listen', 'unix:/x=1'], /--listen: say whose port it is, as CID:PORT/],
+    [[...two, '--forward-listen', '3:1+2'], /--forward-listen: say whose port it is/],
+    [[...two, '--forward', '5:1=exec:cat'], /--forward: no guest has the CID 5/],
+    [[...two, '--forward', '1=exec:a', '--forward', '4:1=exec:b'], /a port is given twice/],
     [['--guest', `${socket},cid=3`, '--guest', 'b,cid=3'], /a CID is given twice/],
     [['--guest', `${socket},cid=3`, '--guest', `${socket},cid=4`], /a socket is given twice/],
     [['--guest', `${socket},cid=2`], /--guest-cid: Too small/],

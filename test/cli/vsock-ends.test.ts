@@ -3,10 +3,12 @@ import { parseForward, parseGuest, parseListen, parsePorts } from '../../src/cli
 
 t.test('--forward', async (t) => {
   t.same(parseForward('80=unix:/run/a=b:c'), {
+    cid: undefined,
     port: 80,
     to: { kind: 'unix', path: '/run/a=b:c' },
   });
-  t.same(parseForward('22=tcp:db.test:5432'), {
+  t.same(parseForward('3:22=tcp:db.test:5432'), {
+    cid: 3,
     port: 22,
     to: { kind: 'tcp', host: 'db.test', port: 5432 },
   });
@@ -19,17 +21,29 @@ t.test('--forward', async (t) => {
     '80=/run/a',
     'x=unix:a',
     '-1=unix:a',
+    ':1=unix:a',
+    '3:=unix:a',
+    '3:4:5=unix:a',
     '80=tcp:a',
     '80=tcp:::1:2',
     '80=udp:a:1',
   ]) {
-    t.throws(() => parseForward(text), { reason: 'usage', message: /^--forward ".*": give PORT=/ });
+    t.throws(() => parseForward(text), {
+      reason: 'usage',
+      message: /^--forward ".*": give \[CID:\]PORT=/,
+    });
   }
 });
 
 t.test('--listen', async (t) => {
-  t.same(parseListen('unix:/a=b=80'), { at: { kind: 'unix', path: '/a=b' }, guestPort: 80 });
-  t.same(parseListen('tcp:localhost:8080=80'), {
+  t.same(parseListen('unix:/a=b=80'), {
+    cid: undefined,
+    at: { kind: 'unix', path: '/a=b' },
+    guestPort: 80,
+  });
+  t.match(parseListen('unix:/a=3:4=5:6'), { cid: 5, at: { path: '/a=3:4' }, guestPort: 6 });
+  t.same(parseListen('tcp:localhost:8080=3:80'), {
+    cid: 3,
     at: { kind: 'tcp', host: '127.0.0.1', port: 8080 },
     guestPort: 80,
   });
@@ -38,6 +52,7 @@ t.test('--listen', async (t) => {
     'tcp:1.2.3.4=80',
     'exec:cat=80',
     'tcp:1.2.3.4:5=x',
+    'tcp:1.2.3.4:5=:6',
     '80=unix:/a',
   ]) {
     t.throws(() => parseListen(text), {
@@ -48,10 +63,13 @@ t.test('--listen', async (t) => {
 });
 
 t.test('--forward-listen', async (t) => {
-  t.same(parsePorts('9001+9002'), [9001, 9002]);
-  t.same(parsePorts('1'), [1]);
-  for (const text of ['', '+', '1+', '1,2', '-1']) {
-    t.throws(() => parsePorts(text), /^Error: --forward-listen|^--forward-listen|give PORT/);
+  t.same(parsePorts('9001+3:9002'), [
+    { cid: undefined, port: 9001 },
+    { cid: 3, port: 9002 },
+  ]);
+  t.same(parsePorts('1'), [{ cid: undefined, port: 1 }]);
+  for (const text of ['', '+', '1+', '1,2', '-1', ':1', '3:']) {
+    t.throws(() => parsePorts(text), { message: /^--forward-listen ".*": give \[CID:\]PORT/ });
   }
 });
 

@@ -1,6 +1,7 @@
 // Several guests in one daemon: by CID within a group, nothing across groups.
 
 import { randomBytes } from 'node:crypto';
+import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import {
@@ -36,6 +37,10 @@ const daemon = new DaemonProcess(
     'vsock',
     '--forward',
     '7=exec:exec cat',
+    '--forward',
+    '4:8=exec:exec cat',
+    ...['--listen', `unix:${join(directory, 'to-3')}=3:${PORT}`],
+    ...['--listen', `unix:${join(directory, 'to-4')}=4:${PORT}`],
     ...Object.entries(GROUPS).flatMap(([cid, group]) => [
       '--guest',
       `${socketOf(Number(cid))},cid=${cid}${group}`,
@@ -144,6 +149,25 @@ t.test('VS-042 the same ports with another guest and with the host', async (t) =
   t.match(await b.packetOf(VSOCK_RW), { srcCid: 5n, payload: Buffer.from('from c') });
   await b.send(host, Buffer.from('to the host'));
   t.match(await b.packetOf(VSOCK_RW), { srcCid: 2n, payload: Buffer.from('to the host') });
+});
+
+t.test('each listener has its guest, and a port may lead out of one guest only', async (t) => {
+  const [a, b] = [await guest(t, 3), await guest(t, 4)];
+  for (const [driver, name] of [
+    [a, 'to-3'],
+    [b, 'to-4'],
+  ] as const) {
+    const host = createConnection(join(directory, name));
+    t.teardown(() => host.destroy());
+    const accepted = await driver.accept();
+    t.match(accepted, { peerCid: HOST, guestPort: PORT });
+    host.write(name);
+    t.equal(String(Buffer.from(await driver.receive(accepted, 4))), name);
+  }
+  const echo = await b.connect(5100, 8);
+  await b.send(echo, Buffer.from('echo'));
+  t.equal(String(Buffer.from(await b.receive(echo, 4))), 'echo');
+  await t.rejects(a.connect(5100, 8), 'not of the other');
 });
 
 t.test(

@@ -75,7 +75,14 @@ export class VsockHost {
 
   #answer(): void {
     while (this.#waiting.length > 0 && this.#next.length > 0) {
-      this.#waiting.shift()?.end(this.#next.shift() ?? '');
+      const word = this.#next.shift() ?? '';
+      const socket = this.#waiting.shift();
+      // One that asked through a daemon that is gone: the word is for the next.
+      socket?.once('error', () => {
+        this.#next.unshift(word);
+        this.#answer();
+      });
+      socket?.end(word);
     }
   }
 
@@ -113,8 +120,10 @@ export class VsockHost {
 export async function connectGuest(path: string, port: number): Promise<Socket> {
   const socket = createConnection({ path, allowHalfOpen: true });
   socket.write(`CONNECT ${port}\n`);
-  const [answer] = await Promise.race([once(socket, 'data'), once(socket, 'close')]);
+  // A refusal is the end; half a socket is never closed by itself.
+  const [answer] = await Promise.race([once(socket, 'data'), once(socket, 'end')]);
   if (!/^OK \d+\n$/.test(String(answer))) {
+    socket.destroy();
     throw new Error(`port ${port} of the guest: ${answer}`);
   }
   return socket;

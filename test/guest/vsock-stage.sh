@@ -58,9 +58,11 @@ vsock_stage() {
   sleep 1000 | vsock-peer connect 1003 &
   # The host says a word when it has done what it wants.
   while :; do
-    word=$(vsock-peer connect 1002 </dev/null)
+    word=$(vsock-peer connect 1002 </dev/null 2>/dev/null)
     case $word in
       socat) socat_stage ;;
+      # The host's daemon starts again, and the device with it.
+      '') sleep 1 ;;
       *) vt_end=$word; return ;;
     esac
   done

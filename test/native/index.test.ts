@@ -179,6 +179,7 @@ const METHODS: Signatures = {
   enableVring: ['queue', 'flag'],
   setInband: ['queue', 'flag', 'flag'],
   askKicks: ['queue', 'flag'],
+  paceCalls: ['queue', 'u32', 'u32'],
   setCall: ['queue', 'fdOrNone'],
   setErr: ['queue', 'fdOrNone'],
   setLog: ['u32', 'flag', 'u32', 'u32'],

@@ -41,7 +41,7 @@ t.test('address, promiscuous mode, VLANs, ethtool', { skip }, async (t) => {
       vt_mtu: 1400,
       vt_pairs: 1,
       vt_offloads: 'tx-checksumming',
-      vt_coalesce: 'no',
+      vt_coalesce: 'yes',
     },
   });
   t.teardown(() => machine.child.kill());
@@ -63,6 +63,7 @@ t.test('address, promiscuous mode, VLANs, ethtool', { skip }, async (t) => {
   t.ok(said.includes('fact driver virtio_net '), 'driver');
   t.ok(said.includes('fact speed 10000Mb/s'), 'speed');
   t.ok(said.includes('fact tx-checksumming-now off '), 'a feature changed');
+  t.ok(said.includes('fact coalesce 50 8 60 9 '), 'calls are held back');
   const { packets, drops } = card.device.counts(CONTROL_QUEUE);
   t.ok(packets >= 6, `${packets} control commands`);
   t.equal(drops.command, 0, 'none refused');

@@ -1,7 +1,10 @@
 // Real Linux guests and their vsock: streams and messages both ways, very many connections, socat on
-// both ends, a shell, a web server; a reboot under QEMU, packed rings under User-mode Linux.
+// both ends, a shell, a web server; under QEMU a reboot and a daemon that starts again, packed rings
+// under User-mode Linux.
 
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type Running, startListening } from '../cli/command.js';
@@ -9,8 +12,10 @@ import { delay } from '../guest/children.js';
 import type { GuestConsole, Machine } from '../guest/console.js';
 import { whyNoQemuGuest, whyNoUmlGuest } from '../guest/kernels.js';
 import { chooseAccelerator, startQemu } from '../guest/qemu.js';
+import { Qmp } from '../guest/qmp.js';
 import { startUml } from '../guest/uml.js';
 import {
+  connectGuest,
   connectMany,
   fetchPage,
   sayAll,
@@ -40,11 +45,14 @@ const sha = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('he
 
 /** A daemon with a guest before it, and the host's programs. */
 interface Scene {
+  readonly socket: string;
   readonly path: string;
   /** Of this host's, through which the guest's web server is reached. */
   readonly webPort: number;
   readonly host: VsockHost;
-  readonly daemon: Running;
+  daemon: Running;
+  /** The same again, with the same words. */
+  readonly startDaemon: () => Promise<Running>;
   readonly console: GuestConsole;
 }
 
@@ -55,27 +63,54 @@ async function scene(t: Test, start: (socket: string) => Promise<Machine>): Prom
   const webPort = await freePort();
   const args = ['vsock', '--socket', socket, '--guest-cid', `${CID}`, '--uds-path', path];
   const listen = ['--listen', `tcp:127.0.0.1:${webPort}=${GUEST_WEB_PORT}`];
-  const daemon = await startListening([...args, ...listen], {}, 3 * BOOT_LIMIT_MS);
+  const startDaemon = () => startListening([...args, ...listen], {}, 3 * BOOT_LIMIT_MS);
+  const daemon = await startDaemon();
   const host = new VsockHost(path);
   t.teardown(() => host.close());
   const machine = await start(socket);
   t.teardown(() => machine.child.kill());
-  return { path, webPort, host, daemon, console: machine.console };
+  return { socket, path, webPort, host, daemon, startDaemon, console: machine.console };
 }
 
 const parameters = { vt_role: 'vsock', vt_fill_mib: MIB, vt_many: MANY };
 
+const DEVICE = { driver: 'vhost-user-vsock-pci', id: 'vsock', bus: 'root0', chardev: 'vsock' };
+const monitorOf = (socket: string) => `${socket}.qmp`;
+const PLUG_AGAIN_MS = 100;
+
+/** With reconnect=1, for which QEMU 7.2 has this device plugged only once its chardev is connected:
+ *  on the command line it fails. */
 async function qemu(socket: string): Promise<Machine> {
-  return startQemu({
+  const machine = startQemu({
     numQueues: 1,
     parameters,
     accelerator: await chooseAccelerator(),
     programs: PROGRAMS,
+    monitorPath: monitorOf(socket),
     devices: [
-      ...['-chardev', `socket,id=vsock,path=${socket}`],
-      ...['-device', 'vhost-user-vsock-pci,chardev=vsock'],
+      '-S',
+      ...['-chardev', `socket,id=vsock,path=${socket},reconnect=1`],
+      ...['-device', 'pcie-root-port,id=root0,chassis=1'],
     ],
   });
+  const qmp = await Qmp.connect(monitorOf(socket));
+  await plug(qmp);
+  await qmp.execute('cont');
+  qmp.close();
+  return machine;
+}
+
+async function plug(qmp: Qmp): Promise<void> {
+  const endMs = performance.now() + BOOT_LIMIT_MS;
+  for (;;) {
+    try {
+      await qmp.execute('device_add', DEVICE);
+      return;
+    } catch (error) {
+      if (performance.now() > endMs) throw error;
+      await delay(PLUG_AGAIN_MS);
+    }
+  }
 }
 
 async function uml(socketPath: string): Promise<Machine> {
@@ -130,6 +165,48 @@ async function boot(t: Test, { path, console }: Scene, count: number): Promise<v
   t.equal(await connectMany(path, 2002, MANY), MANY, 'very many from the host');
 }
 
+/** A host program's connection to the guest's echo, and how it comes to its end. */
+async function witness({ path }: Scene): Promise<{ readonly ended: Promise<string> }> {
+  const socket = await connectGuest(path, 3000);
+  socket.write('there?');
+  await once(socket, 'data');
+  const ended = Promise.race([
+    once(socket, 'end').then(() => 'end'),
+    once(socket, 'error').then(([error]) => String(error)),
+  ]);
+  return { ended: ended.finally(() => socket.destroy()) };
+}
+
+/** Once the guest has found its device. */
+async function connectWhenThere(path: string, port: number): Promise<Socket> {
+  const endMs = performance.now() + BOOT_LIMIT_MS;
+  for (;;) {
+    try {
+      return await connectGuest(path, port);
+    } catch (error) {
+      if (performance.now() > endMs) throw error;
+      await delay(PLUG_AGAIN_MS);
+    }
+  }
+}
+
+/** The daemon ends and starts again. QEMU's chardev comes back by itself; its device has to be
+ *  unplugged and plugged, as there is nothing in QEMU that would say our session again. */
+async function restart(t: Test, story: Scene): Promise<void> {
+  const { ended } = await witness(story);
+  story.daemon.child.kill('SIGTERM');
+  t.equal((await story.daemon.outcome).code, 0);
+  t.equal(await ended, 'end', 'a host program sees a clean end');
+  story.daemon = await story.startDaemon();
+  const qmp = await Qmp.connect(monitorOf(story.socket));
+  t.teardown(() => qmp.close());
+  await qmp.execute('device_del', { id: DEVICE.id });
+  await qmp.deviceDeleted(DEVICE.id, BOOT_LIMIT_MS);
+  await plug(qmp);
+  (await connectWhenThere(story.path, 3000)).destroy();
+  t.ok((await socatEcho(story.path, 3000, PART)).equals(PART), 'the guest is there again');
+}
+
 async function end(t: Test, { console, host }: Scene, word: string): Promise<void> {
   host.next(word);
   t.ok(await saidTimes(console, `end ${word}`, 1), console.tail(20).join('\n'));
@@ -170,10 +247,8 @@ async function stop(t: Test, { daemon, host }: Scene, boots: number): Promise<vo
   daemon.child.kill('SIGTERM');
   const { code, stderr } = await daemon.outcome;
   t.equal(code, 0, stderr);
-  // A virtio_uml that ends closes the back-end channel while the last calls are on their way.
-  const warnings = stderr.split('\n').filter((line) => /"level":[45]0/.test(line));
   t.same(
-    warnings.filter((line) => !line.includes('call not delivered')),
+    stderr.split('\n').filter((line) => /"level":[45]0/.test(line)),
     [],
   );
 }
@@ -181,9 +256,10 @@ async function stop(t: Test, { daemon, host }: Scene, boots: number): Promise<vo
 t.test('vhost-user-vsock-pci', { skip: whyNoQemuGuest(PROGRAMS) ?? false }, async (t) => {
   const story = await scene(t, qemu);
   await boot(t, story, 1);
-  await programs(t, story);
   await end(t, story, 'reboot');
   await boot(t, story, 2);
+  await programs(t, story);
+  await restart(t, story);
   await end(t, story, 'poweroff');
   judge(t, story, 2, false);
   await stop(t, story, 2);

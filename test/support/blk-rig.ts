@@ -49,6 +49,7 @@ export class BlkRig {
       watch: () => {},
       move: () => 0,
       askKicks: () => {},
+      paceCalls: () => {},
       receiveScattered: () => 0,
       callAgain: () => {},
       useArena: () => {},

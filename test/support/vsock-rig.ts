@@ -45,6 +45,7 @@ export class PlainContext implements HandlerContext {
   limitTurn(): void {}
 
   askKicks(): void {}
+  paceCalls(): void {}
 
   callAgain(): void {
     this.again = true;

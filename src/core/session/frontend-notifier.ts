@@ -41,7 +41,7 @@ export class FrontendNotifier implements BackendAsker {
     this.#replyTimeoutMs = replyTimeoutMs;
     this.#calls = new InbandCalls(
       (queue) => this.requestFrontend('VRING_CALL', { index: queue, num: 0 }),
-      (queue, error) => context.peerFault({ queue }, `call not delivered: ${error}`),
+      (queue, error) => this.#undelivered({ queue }, 'call', error),
     );
   }
 
@@ -102,9 +102,7 @@ export class FrontendNotifier implements BackendAsker {
     // As SET_VRING_CALL signals on receipt: an interrupt may have been lost with a former back-end.
     this.#callByMessage(vring);
     if (this.#configChangeDue) {
-      this.configChanged().catch((error: unknown) =>
-        this.#context.peerFault({}, `config change not delivered: ${error}`),
-      );
+      this.configChanged().catch((error: unknown) => this.#undelivered({}, 'config change', error));
     }
   }
 
@@ -117,7 +115,7 @@ export class FrontendNotifier implements BackendAsker {
     if (this.inband && (vring.errByMessage || !this.signalledByFd)) {
       const queue = vring.index;
       this.requestFrontend('VRING_ERR', { index: queue, num: 0 }).catch((error: unknown) =>
-        this.#context.peerFault({ queue }, `error not delivered: ${error}`),
+        this.#undelivered({ queue }, 'error', error),
       );
     }
   }
@@ -135,7 +133,17 @@ export class FrontendNotifier implements BackendAsker {
     const options = { protocolFeatures, acknowledged: false };
     this.#channel
       ?.request('IOTLB_MSG', message, options)
-      .catch((error: unknown) => this.#context.peerFault({}, `miss not delivered: ${error}`));
+      .catch((error: unknown) => this.#undelivered({}, 'miss', error));
+  }
+
+  /** A front-end that ends closes the channel under the last calls, and nobody is to blame. */
+  #undelivered(fields: Readonly<Record<string, unknown>>, what: string, error: unknown): void {
+    const message = `${what} not delivered: ${error}`;
+    if (error instanceof VhostUserError && error.code === 'CHANNEL_LOST') {
+      this.#context.log.debug(fields, message);
+    } else {
+      this.#context.peerFault(fields, message);
+    }
   }
 
   get #suspended(): boolean {

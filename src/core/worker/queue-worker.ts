@@ -99,6 +99,7 @@ export class QueueWorker {
       move: (code, chain, flags, fd, bytes, offset) =>
         plane.move(code, chain, flags, fd, bytes, offset),
       askKicks: (queue, asked) => plane.askKicks(queue, asked),
+      paceCalls: (queue, packets, us) => plane.paceCalls(queue, packets, us),
       receiveScattered: (fd, chains, from, count, bytes, prefix, lengthAt) =>
         plane.receiveScattered(fd, chains, from, count, bytes, prefix, lengthAt),
       callAgain: () => {

@@ -35,6 +35,9 @@ import { TransmitHeader } from './transmit-header.js';
 /** What a frame has beside its MTU: an Ethernet header and a VLAN tag. */
 const LINK_BYTES = 18;
 
+/** A guest that asks for longer would take its own network for dead. */
+const CALL_HELD_US_MAX = 1_000_000;
+
 /** What deals the frames of one input among pairs before a driver has said how, or if it can't. */
 const OWN_RULE = {
   types: HASH_TYPES,
@@ -165,6 +168,7 @@ class NetHandler implements QueueHandler {
       this.#state.reset(this.#features);
       this.#changed();
     }
+    this.#pace(queue);
   }
 
   vringEnabled(queue: number, enabled: boolean): void {
@@ -293,6 +297,18 @@ class NetHandler implements QueueHandler {
       }
     }
     this.#attach();
+    for (let queue = 0; queue < 2 * this.#options.pairs; queue++) {
+      this.#pace(queue);
+    }
+  }
+
+  /** Whether calls of a queue wait for each other (§5.1.6.5.8). */
+  #pace(queue: number): void {
+    if (this.#carriesFrames(queue)) {
+      const direction = isTransmit(queue) ? 'transmit' : 'receive';
+      const { maxPackets, maxUsecs } = this.#effective.coalescing(direction);
+      this.#context.paceCalls(queue, maxPackets, Math.min(maxUsecs, CALL_HELD_US_MAX));
+    }
   }
 
   #negotiated({ receive, port }: Pair): void {

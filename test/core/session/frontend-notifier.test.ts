@@ -9,6 +9,7 @@ import { FrontendNotifier } from '../../../src/core/session/frontend-notifier.js
 import type { Vring } from '../../../src/core/session/vring.js';
 import { Peer } from '../../support/peer.js';
 import { socketPair } from '../../support/resources.js';
+import { until } from '../../support/until.js';
 
 const CONFIG_CHANGE = 2;
 const VRING_CALL = 4;
@@ -26,6 +27,7 @@ interface Ring {
 
 function notifier(t: Test, protocolFeatures: bigint, ring: Partial<Ring> = {}) {
   const faults: string[] = [];
+  const whispers: string[] = [];
   const vring: Ring = {
     index: 0,
     started: true,
@@ -38,7 +40,7 @@ function notifier(t: Test, protocolFeatures: bigint, ring: Partial<Ring> = {}) {
     ackedFeatures: 0n,
     protocolFeatures,
     vrings: [vring as unknown as Vring],
-    log: SILENT_LOG,
+    log: { ...SILENT_LOG, debug: (_, message) => void whispers.push(message) },
     peerFault: (_, message) => void faults.push(message),
   });
   const [ours, theirs] = socketPair();
@@ -51,6 +53,7 @@ function notifier(t: Test, protocolFeatures: bigint, ring: Partial<Ring> = {}) {
     made,
     peer,
     faults,
+    whispers,
     vring,
     asVring: vring as unknown as Vring,
     open: () => made.open(ours),
@@ -129,12 +132,26 @@ for (const [title, features, byFd, byMessage, said] of CALLS) {
   });
 }
 
-t.test('a front-end that is gone is a fault of its own, at most', async (t) => {
-  const { made, peer, faults, open, asVring } = notifier(t, WITH_INBAND, { callByMessage: true });
+t.test("a front-end that is gone is nobody's fault", async (t) => {
+  const { made, peer, faults, whispers, open, asVring } = notifier(t, WITH_INBAND);
   open();
   t.equal(await next(peer), VRING_CALL);
-  made.close();
+  // As a virtio_uml that ends: the channel is closed, the rings still run.
+  peer.close();
+  await until(() => {
+    made.call(asVring);
+    return whispers.length > 0;
+  });
   made.vringBroken(asVring);
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await until(() => whispers.some((text) => text.startsWith('error not delivered')));
+  t.match(whispers[0], /^call not delivered/);
+  t.same(faults, []);
+});
+
+t.test('one that is there and refuses is to blame', async (t) => {
+  const { made, faults, asVring } = notifier(t, WITH_INBAND);
+  // No channel at all, though it wants its calls there.
+  made.vringBroken(asVring);
+  await until(() => faults.length > 0);
   t.match(faults, [/^error not delivered/]);
 });

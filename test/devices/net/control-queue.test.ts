@@ -14,6 +14,8 @@ const MAC_TABLE = [1, 0] as const;
 const MAC_ADDR = [1, 1] as const;
 const VLAN_ADD = [2, 0] as const;
 const VLAN_DEL = [2, 1] as const;
+const TX_COALESCE = [6, 0] as const;
+const RX_COALESCE = [6, 1] as const;
 const ANNOUNCE_ACK = [3, 0] as const;
 const PAIRS_SET = [4, 0] as const;
 const OWN = '52:54:00:00:00:07';
@@ -145,3 +147,55 @@ t.test(
     await end();
   },
 );
+
+/** Packets and microseconds. */
+const pacing = (packets: number, us: number) => new Uint8Array(Uint32Array.of(packets, us).buffer);
+
+t.test('calls wait for each other as the driver asks', async (t) => {
+  const card = await startCard(t, { null: true });
+  const { frontend, driver, end } = await card.connect({ queues: 3, ...FRESH });
+  const queue = frontend.queue(1);
+  const offer = (count: number) => {
+    for (let i = 0; i < count; i++) {
+      driver.chains.offer(1, new Uint8Array(72), 0);
+    }
+  };
+  /** Whether a call comes within this time; what was used is taken then. */
+  const called = async (ms: number) => {
+    const came = await queue.signalled(queue.callFd, ms);
+    t.ok(driver.chains.pending >= 0);
+    return came;
+  };
+  const LONG_US = 900_000;
+  await driver.transmit(frame(60));
+  // Of the first frame, which may have been seen without it.
+  await queue.signalled(queue.callFd, 50);
+  t.equal(await driver.control(TX_COALESCE, pacing(4, LONG_US)), OK);
+  offer(3);
+  await until(() => queue.driver.hasUsed && card.device.counts(1).packets === 4);
+  t.equal(await queue.signalled(queue.callFd, 100), false, 'three packets are not enough');
+  offer(1);
+  t.equal(await called(400), true, 'four are');
+  t.equal(await driver.control(TX_COALESCE, pacing(4, 50_000)), OK);
+  offer(1);
+  const beganMs = performance.now();
+  t.equal(await called(2000), true, 'and time is');
+  const tookMs = performance.now() - beganMs;
+  t.ok(tookMs > 35, `${tookMs} ms`);
+  t.equal(await driver.control(RX_COALESCE, pacing(4, LONG_US)), OK);
+  t.equal(await driver.control(TX_COALESCE, pacing(0, LONG_US)), OK);
+  offer(5);
+  t.equal(await queue.signalled(queue.callFd, 100), false, 'time alone');
+  t.equal(await driver.control(TX_COALESCE, pacing(4, 0)), OK);
+  t.equal(await called(400), true, 'a new rule: what was held back comes at once');
+  offer(1);
+  t.equal(await called(400), true, 'without time nothing is held back');
+  t.equal(await driver.control(TX_COALESCE, pacing(9, 0xffff_ffff)), OK);
+  offer(1);
+  t.equal(await called(3000), true, 'an hour is a second');
+  offer(1);
+  await until(() => card.device.counts(1).packets === 14);
+  await frontend.frontend.getVringBase(1);
+  t.equal(await queue.signalled(queue.callFd, 100), true, 'a ring that stops owes nothing');
+  await end();
+});

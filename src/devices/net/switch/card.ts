@@ -13,9 +13,12 @@ import {
   VIRTIO_NET_F_GUEST_ECN,
   VIRTIO_NET_F_GUEST_TSO4,
   VIRTIO_NET_F_GUEST_TSO6,
+  VIRTIO_NET_F_GUEST_USO4,
+  VIRTIO_NET_F_GUEST_USO6,
   VIRTIO_NET_F_HOST_ECN,
   VIRTIO_NET_F_HOST_TSO4,
   VIRTIO_NET_F_HOST_TSO6,
+  VIRTIO_NET_F_HOST_USO,
   VIRTIO_NET_F_MAC,
   VIRTIO_NET_F_MRG_RXBUF,
   VIRTIO_NET_F_MTU,
@@ -28,7 +31,7 @@ import type { SwitchCardOptions } from './options.js';
 /** The first of a MAC that nobody was given: QEMU's, locally administered. */
 const RANDOM_MAC_PREFIX = [0x52, 0x54, 0x00] as const;
 
-/** A frame stays in the house: its checksum is done when it leaves, its segments never. */
+/** A frame stays in the house. What its receiver can't do is done here. */
 const OFFLOADS =
   VIRTIO_NET_F_CSUM |
   VIRTIO_NET_F_GUEST_CSUM |
@@ -37,7 +40,10 @@ const OFFLOADS =
   VIRTIO_NET_F_HOST_TSO6 |
   VIRTIO_NET_F_GUEST_TSO6 |
   VIRTIO_NET_F_HOST_ECN |
-  VIRTIO_NET_F_GUEST_ECN;
+  VIRTIO_NET_F_GUEST_ECN |
+  VIRTIO_NET_F_HOST_USO |
+  VIRTIO_NET_F_GUEST_USO4 |
+  VIRTIO_NET_F_GUEST_USO6;
 
 export class SwitchCard implements VirtioDevice {
   readonly name = 'net';

@@ -6,9 +6,10 @@ import { FLAG_COMPLETE, NO_CHAIN } from '../../../core/virtqueue/operations.js';
 import type { Arena } from '../arena.js';
 import { captureTag } from '../capture/shared-capture.js';
 import type { DropReason } from '../counters.js';
-import { HDR_F_NEEDS_CSUM, HEADER_BYTES, HEADER_WORDS } from '../format.js';
+import { HEADER_BYTES, HEADER_WORDS } from '../format.js';
 import { completeChecksum } from './checksum.js';
 import { CopyScratch } from './copy-scratch.js';
+import { FrameCutter, shiftHeader } from './frame-cutter.js';
 import { type LinkHeader, TAG_BYTES } from './link-header.js';
 import { MacTable } from './mac-table.js';
 import { EGRESS_NONE, EGRESS_TAGGED } from './port-vlans.js';
@@ -40,6 +41,7 @@ export class Fabric {
   readonly #options: FabricOptions;
   readonly #table: MacTable;
   readonly #scratch: CopyScratch;
+  readonly #cutter = new FrameCutter();
   #nowS = 0;
 
   constructor(options: FabricOptions) {
@@ -118,13 +120,60 @@ export class Fabric {
     if (apart || egress === EGRESS_NONE || !to.running) {
       return false;
     }
-    const reason = to.takes(frame.header)
-      ? this.#copy(to, frame, egress === EGRESS_TAGGED ? vlan : undefined, flags)
-      : 'offload';
+    const tagVlan = egress === EGRESS_TAGGED ? vlan : undefined;
+    if (!to.takes(frame.header)) {
+      this.#cut(to, frame, tagVlan);
+      return false;
+    }
+    const reason = this.#copy(to, frame, tagVlan, flags);
     if (reason !== undefined) {
       to.droppedReceived(reason);
     }
     return reason === undefined && flags !== 0;
+  }
+
+  /** Gives the receiver in pieces what it would have to cut itself. */
+  #cut(to: SwitchPort, frame: SentFrame, tagVlan: number | undefined): void {
+    const { link, chain, bytes } = frame;
+    const readRest = (rest: Uint8Array) => {
+      this.#options.context.copyOut(chain, HEADER_BYTES + link.bytes, rest, rest.byteLength);
+    };
+    const take = (piece: Uint8Array) => {
+      const reason = this.#give(to, piece);
+      if (reason !== undefined) {
+        to.droppedReceived(reason);
+      }
+    };
+    if (!this.#cutter.cut(frame, tagVlan, bytes - link.bytes, readRest, take)) {
+      to.droppedReceived('offload');
+    }
+  }
+
+  /** Orders the copy of a finished frame; why not, if it can't be. */
+  #give(to: SwitchPort, piece: Uint8Array): DropReason | undefined {
+    const total = HEADER_BYTES + piece.byteLength;
+    const count = to.chains.chainsFor(total);
+    if (count === 0) {
+      return 'room';
+    }
+    const prefix = this.#scratch.take(total);
+    const list = count > 1 ? this.#scratch.take(count * WORD_BYTES) : 0;
+    if (prefix === undefined || list === undefined) {
+      return 'busy';
+    }
+    const { words, bytes } = this.#scratch;
+    words.fill(0, prefix / WORD_BYTES, prefix / WORD_BYTES + HEADER_WORDS);
+    words[prefix / WORD_BYTES + NUM_BUFFERS_WORD] = count << 16;
+    bytes.set(piece, prefix + HEADER_BYTES);
+    const targets = this.#takeChains(to, count, list);
+    const inArena = this.#scratch.inArena(prefix);
+    const { context, captures } = this.#options;
+    if (captures) {
+      context.capture(captureTag(to.index, true), piece, NO_CHAIN, 0, 0);
+    }
+    context.commands.copyFrame(NO_CHAIN, 0, 0, 0, inArena, total, targets, count);
+    to.received(piece.byteLength);
+    return undefined;
   }
 
   /** Orders the copy; why not, if it can't be. */
@@ -172,13 +221,9 @@ export class Fabric {
   /** The virtio header for a frame whose front has become longer or shorter. */
   #writeHeaders(at: number, { header }: SentFrame, shift: number, buffers: number): void {
     const { words } = this.#scratch;
-    const [flags = 0, checksum = 0, tail = 0] = header;
     const to = at / WORD_BYTES;
-    const segmented = (flags & 0xff00) !== 0;
-    const needsChecksum = (flags & HDR_F_NEEDS_CSUM) !== 0;
-    words[to] = segmented ? flags + (shift << 16) : flags;
-    words[to + 1] = needsChecksum ? checksum + (shift << 16) : checksum;
-    words[to + NUM_BUFFERS_WORD] = (tail & 0xffff) | (buffers << 16);
+    shiftHeader(header, shift, words, to);
+    words[to + NUM_BUFFERS_WORD] = ((header[NUM_BUFFERS_WORD] ?? 0) & 0xffff) | (buffers << 16);
   }
 
   #finishChecksum(rewritten: Uint8Array, header: Uint32Array, shift: number): void {

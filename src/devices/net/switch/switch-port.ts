@@ -8,11 +8,14 @@ import {
   GSO_NONE,
   GSO_TCPV4,
   GSO_TCPV6,
+  GSO_UDP_L4,
   HDR_F_NEEDS_CSUM,
   VIRTIO_NET_F_GUEST_CSUM,
   VIRTIO_NET_F_GUEST_ECN,
   VIRTIO_NET_F_GUEST_TSO4,
   VIRTIO_NET_F_GUEST_TSO6,
+  VIRTIO_NET_F_GUEST_USO4,
+  VIRTIO_NET_F_GUEST_USO6,
   VIRTIO_NET_F_MRG_RXBUF,
 } from '../format.js';
 import { receiveQueue, transmitQueue } from '../queues.js';
@@ -62,11 +65,14 @@ export class SwitchPort {
     this.#ecn = hasFeature(features, VIRTIO_NET_F_GUEST_ECN);
     const tcp4 = hasFeature(features, VIRTIO_NET_F_GUEST_TSO4) ? 1 << GSO_TCPV4 : 0;
     const tcp6 = hasFeature(features, VIRTIO_NET_F_GUEST_TSO6) ? 1 << GSO_TCPV6 : 0;
-    this.#gsoTypes = this.#checksums ? tcp4 | tcp6 : 0;
+    // The type does not tell IPv4 from IPv6.
+    const both = VIRTIO_NET_F_GUEST_USO4 | VIRTIO_NET_F_GUEST_USO6;
+    const udp = hasFeature(features, both) ? 1 << GSO_UDP_L4 : 0;
+    this.#gsoTypes = this.#checksums ? tcp4 | tcp6 | udp : 0;
   }
 
-  /** Whether the driver can do with a frame what its sender has left undone; a checksum apart,
-   *  which is done for it. */
+  /** Whether the driver can cut a frame that its sender has left to be cut; else it gets it in
+   *  pieces, as it gets a checksum that it can't do without. */
   takes(header: Uint32Array): boolean {
     const type = ((header[0] as number) >>> 8) & 0xff;
     if (type === GSO_NONE) {

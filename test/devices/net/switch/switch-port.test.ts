@@ -9,6 +9,7 @@ import { exchange } from '../../../../src/native/index.js';
 const CSUM = 1n << 1n;
 const TSO4 = 1n << 7n;
 const TSO6 = 1n << 8n;
+const USO = 3n << 54n;
 const ECN = 1n << 9n;
 
 t.test('offloads of frames to it', (t) => {
@@ -40,6 +41,8 @@ t.test('offloads of frames to it', (t) => {
     ['ECN without', CSUM | TSO4, 0x81, false, false],
     ['ECN', CSUM | TSO4 | ECN, 0x81, true, false],
     ['UDP', CSUM | TSO4 | TSO6, 3, false, false],
+    ['UDP segments', CSUM | USO, 5, true, false],
+    ['UDP segments of IPv4 alone', CSUM | (1n << 54n), 5, false, false],
   ];
   for (const [what, features, gso, takes, sums] of rows) {
     port.negotiated(features);
