@@ -35,7 +35,7 @@ export interface DriverRingOptions {
   /** First avail index; also what used.idx starts with. */
   readonly base?: number;
   readonly eventIdx: boolean;
-  /** VIRTIO_F_IN_ORDER: the device gives chains back in turn, and may name only the last of many. */
+  /** VIRTIO_F_IN_ORDER: the device gives chains back in turn; it may name only the last of many. */
   readonly inOrder?: boolean;
 }
 

@@ -23,8 +23,8 @@ export const VIRTIO_F_RING_RESET = 1n << 40n;
 export const VIRTIO_F_ADMIN_VQ = 1n << 41n;
 export const VIRTIO_F_SUSPEND = 1n << 43n;
 
-/** What the rings of this library do, whatever the device: every device offers these. IN_ORDER and
- *  RING_RESET are left to it: its answers may come late, or a queue be no one's but a new driver's. */
+/** What the rings of this library do, whatever the device. IN_ORDER and RING_RESET are left to the
+ *  device: its answers may come late, or a queue that begins anew mean a new driver. */
 export const RING_FEATURES =
   VIRTIO_F_VERSION_1 | VIRTIO_F_RING_INDIRECT_DESC | VIRTIO_F_RING_EVENT_IDX | VIRTIO_F_RING_PACKED;
 

@@ -40,8 +40,8 @@ export const VIRTIO_NET_F_SPEED_DUPLEX = 1n << 63n;
 
 /** Struct virtio_net_hdr with num_buffers, which VERSION_1 always has (§5.1.6). */
 /** Not packed ones: in their indirect tables DPDK 22.11 marks the header of a frame to be sent as
- *  writable, and what follows is readable. That costs the queue (VIRTIO 1.3 §2.7.4.2), and DPDK sends
- *  every frame of more than one piece so. */
+ *  writable, and what follows is readable. That costs the queue (VIRTIO 1.3 §2.7.4.2), and DPDK
+ *  sends every frame of more than one piece so. */
 export const CARD_RING_FEATURES =
   (RING_FEATURES & ~VIRTIO_F_RING_PACKED) | VIRTIO_F_RING_RESET | VIRTIO_F_IN_ORDER;
 
