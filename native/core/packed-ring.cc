@@ -260,8 +260,9 @@ RingFault PackedRing::pop(uint16_t* id) {
   return RingFault::kNone;
 }
 
-// Bounded: a chain takes no more entries than the driver may have filled.
-RingFault PackedRing::walk(DescriptorChain* chain, uint16_t* id) {
+// Bounded: a chain takes no more entries than the driver may have filled. Inlined as in the split
+// ring.
+[[gnu::always_inline]] inline RingFault PackedRing::walk(DescriptorChain* chain, uint16_t* id) {
   PackedPosition at = avail_;
   record_.clear();
   for (;;) {
@@ -293,7 +294,8 @@ RingFault PackedRing::walkLeftover(DescriptorChain* chain, uint16_t* id) {
   return RingFault::kNone;
 }
 
-RingFault PackedRing::add(const PackedDescriptorCopy& descriptor, DescriptorChain* chain) {
+[[gnu::always_inline]] inline RingFault PackedRing::add(const PackedDescriptorCopy& descriptor,
+                                                        DescriptorChain* chain) {
   const auto& [address, length, id, flags] = descriptor;
   chain->directDescriptors++;
   if (flags & kDescIndirect) {
