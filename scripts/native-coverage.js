@@ -20,7 +20,7 @@ export function profilingEnvironment() {
   return { LLVM_PROFILE_FILE: join(PROFILES, '%p.profraw') };
 }
 
-const percent = ({ percent: value }) => `${value.toFixed(1)} %`;
+const percent = ({ count, percent: value }) => (count === 0 ? '-' : `${value.toFixed(1)} %`);
 
 const row = (name, { lines, branches }) => `| ${name} | ${percent(lines)} | ${percent(branches)} |`;
 

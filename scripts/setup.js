@@ -56,6 +56,8 @@ const DEBIAN_PACKAGES = [
   { name: 'ethtool', need: 'test', program: 'ethtool' },
   { name: 'tcpdump', need: 'test', program: 'tcpdump' },
   { name: 'passt', need: 'test', program: 'passt' },
+  // A foreign back-end and front-end of network cards. It brings the drivers it loads with it.
+  { name: 'dpdk-dev', need: 'test', program: 'dpdk-testpmd' },
   { name: 'clang', need: 'fuzz', program: 'clang++' },
   // The sanitizers' and libFuzzer's own libraries, which clang only recommends.
   { name: 'libclang-rt-14-dev', need: 'fuzz' },

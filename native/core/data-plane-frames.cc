@@ -129,10 +129,9 @@ int DataPlane::receiveFramesInto(const CommandRecord& command, FrameSource sourc
   const auto filled = [](const ListedChains& list) { return !list.empty(); };
   const auto asked = std::find_if(lists->begin(), lists->end(), filled);
   if (asked == lists->end()) return -EINVAL;
-  const ListedChains some = *asked;
   double bytes = 0;
   for (int32_t frames = 0; frames < command.mode && bytes < command.length; frames++) {
-    const ReceivedFrame got = frames_.receive(source, steering ? some : *asked, &frameUsed_);
+    const ReceivedFrame got = frames_.receive(source, *asked, &frameUsed_);
     const size_t queue = steering ? steering->last() : 0;
     ListedChains& into = (*lists)[queue];
     uint16_t head = 0;

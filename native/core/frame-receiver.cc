@@ -104,7 +104,9 @@ ReceivedFrame FrameReceiver::receive(const FrameSource& source, const WaitingCha
                                      std::vector<uint32_t>* used) {
   const bool known =
       source.headerBytes == kFrameHeaderBytes || source.headerBytes == kHashHeaderBytes;
-  if (!known || chains.at(0) == nullptr) return {-EINVAL, 0};
+  // A frame that is dealt to one of several lists is read before it is known to which.
+  const bool ready = source.choice != nullptr || chains.at(0) != nullptr;
+  if (!known || !ready) return {-EINVAL, 0};
   const uint64_t room = gather(source, chains);
   const int64_t got = readFrame(source, &segments_);
   if (got < 0) return {got, 0};

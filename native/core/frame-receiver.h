@@ -58,7 +58,7 @@ class FrameReceiver {
  public:
   // Receives one frame into the first of `chains`. In used[i]: bytes written to chain i. A frame
   // too long for all of them is dropped. With a choice the frame is read first, and `chains` are
-  // only asked whether there are any.
+  // not looked at.
   ReceivedFrame receive(const FrameSource& source, const WaitingChains& chains,
                         std::vector<uint32_t>* used);
 

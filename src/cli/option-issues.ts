@@ -3,7 +3,7 @@
 import type { z } from 'zod';
 
 /**
- * `--queue-pairs: a socket carries one queue pair`, joined with semicolons. `names` holds the flags
+ * `--queue-pairs: is more than there may be`, joined with semicolons. `names` holds the flags
  * that are called otherwise than their option in the schema.
  */
 export function flagIssues(

@@ -23,6 +23,7 @@ export interface SwitchFlags extends Omit<ServeFlags, 'socket' | 'fd'> {
   readonly 'mac-age'?: number | undefined;
   readonly 'storm-limit'?: number | undefined;
   readonly 'no-offload': boolean;
+  readonly uplink?: string | undefined;
   readonly mtu?: number | undefined;
   readonly 'queue-size': number;
   readonly 'queue-num': 'queues' | 'pairs';
@@ -70,8 +71,14 @@ export async function runSwitch(flags: SwitchFlags): Promise<void> {
 }
 
 /** SIGHUP asks what became of the frames. */
-function logCounts({ cards }: NetSwitch, log: Log): void {
-  for (const card of cards) {
+function logCounts(netSwitch: NetSwitch, log: Log): void {
+  for (const queue of [0, 1]) {
+    const counts = netSwitch.uplinkCounts(queue);
+    if (counts !== undefined) {
+      log.info({ port: 'uplink', queue, ...counts }, 'frames');
+    }
+  }
+  for (const card of netSwitch.cards) {
     for (const queue of [0, 1]) {
       log.info({ port: card.label, queue, ...card.counts(queue) }, 'frames');
     }
@@ -86,6 +93,7 @@ function parseOptions(flags: SwitchFlags): SwitchOptions {
     ageS: flags['mac-age'],
     stormPerSecond: flags['storm-limit'],
     offload: !flags['no-offload'],
+    uplink: flags.uplink,
     mtu: flags.mtu,
     queueSize: flags['queue-size'],
     queueNum: flags['queue-num'],

@@ -79,6 +79,10 @@ export default class Net extends BaseCommand {
       description: 'broadcasts and multicasts a port may send (default: 10000; 0: any number)',
       helpValue: 'PER-SECOND',
     }),
+    uplink: Flags.string({
+      description: 'a way out of the switch: tap:NAME, stream:PATH or stream-listen:PATH',
+      helpValue: 'WHERE',
+    }),
     'no-offload': Flags.boolean({
       description: 'guests at the switch leave no checksum and no segment to each other',
     }),
@@ -148,7 +152,7 @@ export default class Net extends BaseCommand {
   }
 }
 
-const OF_A_SWITCH = ['port', 'mac-age', 'storm-limit', 'no-offload'];
+const OF_A_SWITCH = ['port', 'mac-age', 'storm-limit', 'uplink', 'no-offload'];
 
 function checkCardFlags(
   flags: Readonly<Record<string, unknown>>,

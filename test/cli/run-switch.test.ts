@@ -24,6 +24,8 @@ const MISTAKES: readonly (readonly [title: string, words: readonly string[], say
   ['several pairs', [...BOTH, '--queue-pairs', '2'], /one queue pair for each guest/],
   ['a rule for nobody', [...BOTH, '--port', '3:isolated'], /--port 3: there are 2 ports/],
   ['two rules', [...BOTH, '--port', '1:isolated', '--port', '1:access=1'], /has its rule already/],
+  ['no uplink', [...BOTH, '--uplink', 'null:x'], /--uplink: is none of tap:NAME/],
+  ['an uplink without', ['--null', '--socket', first, '--uplink', 'tap:x'], /--uplink needs/],
   ['no rule', [...BOTH, '--port', '1:access=4095'], /--port: "4095" is no VLAN/],
 ];
 

@@ -11,7 +11,6 @@ const USAGE: readonly (readonly [string, readonly string[], RegExp])[] = [
   ['nothing', [], /give either --socket PATH or --fd N/],
   ['no host end', ['--socket', socket], /--tap: give one of --tap, --tap-fd, --stream/],
   ['two host ends', [...GOOD, '--tap', 'x'], /--tap: give one of/],
-  ['pairs on a stream', ['--socket', socket, '--stream', '/s', '--queue-pairs', '2'], /one queue/],
   ['a group address', [...GOOD, '--mac', '01:00:5e:00:00:01'], /--mac: is no address/],
   ['MTU', [...GOOD, '--mtu', '67'], /--mtu/],
   ['too many pairs', [...GOOD, '--queue-pairs', '128'], /--queue-pairs.*127/],

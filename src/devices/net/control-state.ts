@@ -12,6 +12,7 @@ import {
 import {
   FILTER_ADDRESS_COUNT,
   FILTER_ADDRESSES,
+  FILTER_ADDRESSES_MAX,
   FILTER_ALL_MULTICAST,
   FILTER_ALL_UNICAST,
   FILTER_FLAGS,
@@ -21,7 +22,14 @@ import {
   FILTER_VLANS,
   FILTER_WORDS,
 } from './frame-filter.js';
-import { HASH_KEY_BYTES, HASH_QUEUES_MAX, type HashRule, type Steering } from './frame-hash.js';
+import {
+  HASH_KEY_BYTES,
+  HASH_QUEUES_MAX,
+  HASH_TYPES,
+  type HashRule,
+  type Steering,
+} from './frame-hash.js';
+import { isStation } from './options.js';
 
 const VERSION = 0;
 const PAIRS = 1;
@@ -45,6 +53,9 @@ const STEERING_TABLE = UNCLASSIFIED + 1;
 /** The filter's table, on a multiple of eight bytes. */
 const FILTER = 2 * Math.ceil((STEERING_TABLE + HASH_QUEUES_MAX / 2) / 2);
 const WORDS = FILTER + FILTER_WORDS;
+export const CONTROL_STATE_WORDS = WORDS;
+/** Not the driver's: they stay where they are in a migration. */
+const OF_THE_CARD = new Set([VERSION, STATUS, MTU, CARD_MAC, CARD_MAC + 1]);
 
 const EVERY_OFFLOAD = ~0n;
 
@@ -99,6 +110,45 @@ export class ControlState {
       : FILTER_ALL_UNICAST | FILTER_ALL_MULTICAST;
     const vlans = hasFeature(features, VIRTIO_NET_F_CTRL_VLAN) ? FILTER_VLANS : 0;
     this.#begin(open | vlans, 1);
+  }
+
+  /** All of it, for `restore` in another process; only while nobody changes it. */
+  save(): Uint32Array {
+    return this.#words.slice();
+  }
+
+  /** What a driver has said to another process; false: none can have said that to a card with so
+   *  many pairs, and nothing has changed. */
+  restore(saved: Uint32Array, pairs: number): boolean {
+    const theirs = new ControlState(saved.slice().buffer);
+    if (saved.length !== WORDS || !theirs.#isPossible(pairs)) {
+      return false;
+    }
+    this.change(() => {
+      for (const [i, word] of saved.entries()) {
+        if (!OF_THE_CARD.has(i)) {
+          this.#words[i] = word;
+        }
+      }
+    });
+    return true;
+  }
+
+  #isPossible(pairs: number): boolean {
+    const addresses = this.filter[FILTER_ADDRESS_COUNT] as number;
+    const length = this.#words[STEERING] as number;
+    if (length > HASH_QUEUES_MAX || (length & (length - 1)) !== 0) {
+      return false;
+    }
+    const { queues, unclassified } = this.steering ?? { queues: [], unclassified: 0 };
+    return (
+      Math.max(unclassified, ...queues) < pairs &&
+      (this.hashRule.types & ~HASH_TYPES) === 0 &&
+      (this.pairs ?? 0) <= pairs &&
+      isStation(this.mac) &&
+      addresses > 0 &&
+      addresses <= FILTER_ADDRESSES_MAX
+    );
   }
 
   /** Everything `write` does is seen at once. One writer at a time: whoever has the control queue,

@@ -1,7 +1,13 @@
 // The control half of virtio-net: features, config space, the life of the host's end.
 
 import { randomBytes } from 'node:crypto';
-import type { DataHalf, DeviceHost, VirtioDevice } from '../../core/device.js';
+import type {
+  DataHalf,
+  DeviceHost,
+  DeviceStateDirection,
+  VirtioDevice,
+} from '../../core/device.js';
+import { readState, writeState } from '../../core/device-state/state-pipe.js';
 import { hasFeature, VhostUserError } from '../../core/protocol/index.js';
 import { check, native } from '../../native/index.js';
 import { CaptureFile } from './capture/capture-file.js';
@@ -35,6 +41,7 @@ import { type OpenedHostEnd, openHostEnd } from './open-host-end.js';
 import { isStation, type NetOptions, parseMac, workersOf } from './options.js';
 import { controlQueue, queueCount, queuesPerThread } from './queues.js';
 import { rarpFrame } from './rarp.js';
+import { encodeState, loadState, STATE_BYTES } from './state.js';
 
 /** The first of a MAC that nobody was given: QEMU's, locally administered. */
 const RANDOM_MAC_PREFIX = [0x52, 0x54, 0x00] as const;
@@ -171,6 +178,17 @@ export class NetDevice implements VirtioDevice {
       this.#state.setStatus(STATUS_ANNOUNCE, true);
       this.#host?.configChanged();
     }
+  }
+
+  /** What the driver has said on its control queue goes with it; nothing has been said where the
+   *  front-end keeps the queue. */
+  async setDeviceState(direction: DeviceStateDirection, fd: number): Promise<void> {
+    if (direction === 'save') {
+      await writeState(fd, encodeState(this.#state));
+      return;
+    }
+    loadState(await readState(fd, STATE_BYTES), this.#state, this.#options.queuePairs);
+    native.eventfdSignal(this.#bellFd);
   }
 
   queuesPerThread(workers: number): bigint[] {

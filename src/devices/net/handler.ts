@@ -99,7 +99,7 @@ class NetHandler implements QueueHandler {
     const perPair =
       ReceiveQueue.arenaBytes(queueSize) +
       CompletionList.arenaBytes(queueSize) +
-      portArenaBytes(host);
+      portArenaBytes(host, queueSize);
     const shared =
       Arena.rounded(FrameFilter.arenaBytes) +
       Arena.rounded(FrameHash.arenaBytes) +
@@ -270,7 +270,8 @@ class NetHandler implements QueueHandler {
     }
     const done = new CompletionList(this.#context, this.#arena, queueSize);
     const firstNumber = index * PORT_NUMBERS;
-    const own = { ...shared, receive: index === 0 ? this.#steered : receive, done, firstNumber };
+    const steered = index === 0 ? this.#steered : receive;
+    const own = { ...shared, receive: steered, done, firstNumber, queueSize };
     const made = { receive, port: this.#portOf(index, own), done, enabled: false, attached: false };
     this.#negotiated(made);
     this.#pairs[index] = made;

@@ -39,7 +39,7 @@ export function hasOneInput({ kind }: HostEnd): boolean {
 }
 
 /** What a port of this kind takes of an arena. */
-export function portArenaBytes(host: HostEnd): number {
-  const { tap, stream } = { tap: TapPort.arenaBytes, stream: StreamPort.arenaBytes };
+export function portArenaBytes(host: HostEnd, queueSize: number): number {
+  const { tap, stream } = { tap: TapPort.arenaBytes(queueSize), stream: StreamPort.arenaBytes };
   return { null: 0, datagram: 0, tap, stream }[host.kind];
 }

@@ -25,8 +25,10 @@ export type VsockMessage =
   /** Where a name that --forward leads to is found now. */
   | { readonly kind: 'addresses'; readonly host: string; readonly addresses: readonly string[] };
 
-/** Packets to the guest before it may see the first of them. */
+/** To the guest before it may see the first of them, packets or bytes of streams: it takes one
+ *  while the next is copied, and tells of room the sooner. */
 const PACKETS_PER_TURN = 16;
+const BYTES_PER_TURN = 65_536;
 
 class VsockHandler implements QueueHandler {
   readonly #context: HandlerContext;
@@ -140,8 +142,9 @@ class VsockHandler implements QueueHandler {
   /** Hands out receive buffers while there are some and somebody has use for them. */
   #fill(): void {
     let packets = 0;
+    const before = this.#sender.streamBytes;
     while (this.#buffers.count > 0) {
-      if (packets >= PACKETS_PER_TURN) {
+      if (packets >= PACKETS_PER_TURN || this.#sender.streamBytes - before >= BYTES_PER_TURN) {
         this.#context.callAgain();
         break;
       }

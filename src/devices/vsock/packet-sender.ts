@@ -32,6 +32,8 @@ export class PacketSender {
   readonly #connections: Connections;
   readonly #guestCid: number;
   readonly #header = new HeaderWriter();
+  /** Bytes of streams that have gone, in all. */
+  streamBytes = 0;
   /** Where a message waits to be cut into packets. */
   #staging: Uint8Array | undefined;
 
@@ -95,6 +97,7 @@ export class PacketSender {
       return 0;
     }
     connection.dataSent(got);
+    this.streamBytes += got;
     connection.credit.announce();
     let filled = 0;
     for (let left = got; left > 0; filled++) {

@@ -1,35 +1,47 @@
-// Connections that have something for the guest, in turns: one packet each, then to the end.
+// Connections that have something for the guest, in turns: one packet each, then to the end. A ring
+// of places that grows: whoever comes and goes with each packet allocates nothing.
 
 import type { Connection } from './connection.js';
 
+/** A power of two; doubled when more connections than this have something. */
+const PLACES_AT_FIRST = 64;
+
 export class ReadyList {
-  #items: Connection[] = [];
+  #places: (Connection | undefined)[] = new Array(PLACES_AT_FIRST).fill(undefined);
   #head = 0;
+  #count = 0;
 
   get empty(): boolean {
-    return this.#head === this.#items.length;
+    return this.#count === 0;
   }
 
   /** At the end, unless it is there already. */
   push(connection: Connection): void {
-    if (!connection.listed) {
-      connection.listed = true;
-      this.#items.push(connection);
+    if (connection.listed) {
+      return;
     }
+    if (this.#count === this.#places.length) {
+      this.#grow();
+    }
+    connection.listed = true;
+    this.#places[(this.#head + this.#count++) & (this.#places.length - 1)] = connection;
   }
 
   shift(): Connection | undefined {
-    const first = this.#items[this.#head];
+    const first = this.#places[this.#head];
     if (first === undefined) {
       return undefined;
     }
+    this.#places[this.#head] = undefined;
+    this.#head = (this.#head + 1) & (this.#places.length - 1);
+    this.#count--;
     first.listed = false;
-    this.#head++;
-    // Half of it is history: each entry is moved once on average.
-    if (this.#head * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    }
     return first;
+  }
+
+  #grow(): void {
+    const inOrder = [...this.#places.slice(this.#head), ...this.#places.slice(0, this.#head)];
+    this.#places = [...inOrder, ...new Array(inOrder.length).fill(undefined)];
+    this.#head = 0;
   }
 }

@@ -1,7 +1,10 @@
 import t from 'tap';
 import { NetDevice } from '../../../src/devices/net/device.js';
 import { type NetOptions, netOptionsSchema } from '../../../src/devices/net/options.js';
+import { STATE_BYTES } from '../../../src/devices/net/state.js';
+import { native } from '../../../src/native/index.js';
 import { testDevice } from '../../../src/testing/index.js';
+import { socketPair } from '../../support/resources.js';
 
 const open = (options: Partial<NetOptions> = {}) =>
   new NetDevice(netOptionsSchema.parse({ null: true, ...options }));
@@ -41,4 +44,21 @@ t.test('SEND_RARP of what is no station (NT-035)', async (t) => {
   for (const mac of [new Uint8Array(6), new Uint8Array(6).fill(0xff), Uint8Array.of(1, 0, 94)]) {
     await t.rejects(open().sendRarp(mac), { code: 'PAYLOAD_VALUE' });
   }
+});
+
+t.test('device state goes from card to card', async (t) => {
+  const [source, target] = [open(), open({ queuePairs: 2 })];
+  const [from, to] = socketPair();
+  await source.setDeviceState('save', from);
+  native.fdClose(from);
+  await target.setDeviceState('load', to);
+  native.fdClose(to);
+  t.same(target.getConfig(0, 6), source.getConfig(0, 6), 'the address is the one the driver has');
+  await target.resetDevice();
+  t.notSame(target.getConfig(0, 6), source.getConfig(0, 6), 'a new driver gets its own');
+  const [bad, end] = socketPair();
+  native.hostSend(bad, new Uint8Array(STATE_BYTES), 0, STATE_BYTES);
+  native.fdClose(bad);
+  await t.rejects(target.setDeviceState('load', end), /not the state/);
+  native.fdClose(end);
 });

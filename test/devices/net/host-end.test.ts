@@ -4,8 +4,8 @@ import { StreamPort } from '../../../src/devices/net/ports/stream-port.js';
 import { TapPort } from '../../../src/devices/net/ports/tap-port.js';
 
 t.test('what a port takes of the arena', async (t) => {
-  t.equal(portArenaBytes({ kind: 'null' }), 0);
-  t.equal(portArenaBytes({ kind: 'datagram', fd: 0, remote: '' }), 0);
-  t.equal(portArenaBytes({ kind: 'tap', fds: [0] }), TapPort.arenaBytes);
-  t.equal(portArenaBytes({ kind: 'stream', path: '' }), StreamPort.arenaBytes);
+  t.equal(portArenaBytes({ kind: 'null' }, 256), 0);
+  t.equal(portArenaBytes({ kind: 'datagram', fd: 0, remote: '' }, 256), 0);
+  t.equal(portArenaBytes({ kind: 'tap', fds: [0] }, 256), TapPort.arenaBytes(256));
+  t.equal(portArenaBytes({ kind: 'stream', path: '' }, 256), StreamPort.arenaBytes);
 });

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { OP_REQUEST, OP_RW } from '../../../src/devices/vsock/format.js';
+import { takeCommands } from '../../support/recorded-commands.js';
 import { VsockRig, writeNow } from '../../support/vsock-rig.js';
 
 t.test('a packet each, in turns', async (t) => {
@@ -31,6 +32,26 @@ t.test('more packets than a turn hands out', async (t) => {
   rig.poll();
   rig.offer(100, 45);
   t.equal(rig.seen().length, 100);
+});
+
+t.test('64 KiB of a stream, and the driver sees them before there is more', async (t) => {
+  const rig = new VsockRig(t);
+  const accept = rig.listen(t, 1);
+  rig.offer(1);
+  rig.say(10, 1, OP_REQUEST, '', 0, 1 << 20);
+  const fd = accept();
+  rig.seen();
+  rig.poll();
+  rig.offer(3, 44 + 65_536);
+  t.equal(writeNow(fd, 's'.repeat(150_000)), 150_000);
+  const { tables, commands, watched } = rig.context;
+  rig.handler.event?.([...watched.keys()].at(-1) as number, false);
+  for (const bytes of [65_536, 65_536, 150_000 - 2 * 65_536]) {
+    const [packet, ...more] = takeCommands(tables, commands);
+    t.match(packet, { op: 'complete', used: 44 + bytes });
+    t.same(more, []);
+    rig.handler.again?.();
+  }
 });
 
 t.test('VS-027 a flood has one turn of 64 KiB, then its neighbours have theirs', async (t) => {

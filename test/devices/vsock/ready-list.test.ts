@@ -20,3 +20,22 @@ t.test('in turns, each once', async (t) => {
   t.equal(list.shift(), undefined);
   t.ok(list.empty);
 });
+
+t.test('grows with those who come, in the middle of a round too', async (t) => {
+  const list = new ReadyList();
+  const items = Array.from({ length: 300 }, () => ({ listed: false }) as Connection);
+  for (const item of items.slice(0, 50)) {
+    list.push(item);
+  }
+  for (const item of items.slice(0, 40)) {
+    t.equal(list.shift(), item);
+  }
+  for (const item of items.slice(50)) {
+    list.push(item);
+  }
+  t.same(
+    items.slice(40).map((item) => list.shift() === item),
+    new Array(260).fill(true),
+  );
+  t.ok(list.empty);
+});

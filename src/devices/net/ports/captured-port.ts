@@ -23,8 +23,8 @@ export class CapturedPort implements Port {
     this.#port.transmit(chain, offset, frameBytes, header);
   }
 
-  announce(frame: Uint8Array): void {
-    this.#port.announce?.(frame);
+  announce(frame: Uint8Array): boolean {
+    return this.#port.announce?.(frame) ?? false;
   }
 
   flush(): void {

@@ -54,8 +54,8 @@ export class DatagramPort implements Port {
     counters.moved(queueOfChain(chain), 1, frameBytes);
   }
 
-  announce(frame: Uint8Array): void {
-    writeFrame(this.#fd, frame);
+  announce(frame: Uint8Array): boolean {
+    return writeFrame(this.#fd, frame);
   }
 
   pump(): void {

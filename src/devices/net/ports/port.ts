@@ -11,8 +11,8 @@ export interface Port {
   /** One frame of the driver's: `frameBytes` from `offset` on in the readable part of the chain,
    *  which the port completes, now or later. `header`: the three words, judged. */
   transmit(chain: number, offset: number, frameBytes: number, header: Uint32Array): void;
-  /** Sends a frame of the card's own. */
-  announce?(frame: Uint8Array): void;
+  /** Sends a finished frame of our own, at once; false: there is no room for it. */
+  announce?(frame: Uint8Array): boolean;
   /** The frames of a batch have all been handed over. */
   flush?(): void;
   /** The driver may have posted chains, or can be given frames now. */
@@ -40,6 +40,8 @@ export interface PortContext {
   readonly done: CompletionList;
   /** First of the port's tags and of its tokens: PORT_NUMBERS of each. */
   readonly firstNumber: number;
+  /** Largest ring of the device: head indices are smaller. */
+  readonly queueSize: number;
 }
 
 /** Tags and tokens of one port. */

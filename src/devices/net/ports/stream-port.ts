@@ -93,11 +93,11 @@ export class StreamPort implements Port {
     }
   }
 
-  announce(frame: Uint8Array): void {
-    if (this.#open) {
-      this.#output.reserve(frame.byteLength)?.set(frame);
-      this.flush();
-    }
+  announce(frame: Uint8Array): boolean {
+    const to = this.#open ? this.#output.reserve(frame.byteLength) : undefined;
+    to?.set(frame);
+    this.flush();
+    return to !== undefined;
   }
 
   flush(): void {

@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { queueOfChain } from '../../../core/virtqueue/batch.js';
 import { native } from '../../../native/index.js';
+import { Arena } from '../arena.js';
 import { HEADER_BYTES, HEADER_WORDS, MAC_BYTES } from '../format.js';
 import { FrameReader } from './frame-reader.js';
 import type { Port, PortContext } from './port.js';
@@ -19,10 +20,10 @@ export interface TapOptions {
   readonly multiQueue: boolean;
 }
 
-/** Headers of commands not carried out yet: a batch has 256 requests at most and is carried out in
- *  the next turn. */
-const HEADER_SLOTS = 1024;
+/** A header waits for its command in the slot of its chain's head index: no other chain has it as
+ *  long as this one is in flight, however many commands wait. */
 const HEADER_SLOT_BYTES = 16;
+const HEAD_MASK = 0xffff;
 
 const TAG_SEND = 0;
 const TAG_RECEIVE = 1;
@@ -45,7 +46,6 @@ export class TapPort implements Port {
   /** Of the interface, as we found it. */
   readonly #address = new Uint8Array(MAC_BYTES);
   #fd: number;
-  #slot = 0;
   #attached = false;
   #offload = 0;
 
@@ -53,8 +53,9 @@ export class TapPort implements Port {
     this.#options = options;
     this.#tap = tap;
     this.#fd = native.fdDuplicate(tap.fd);
-    this.#slotsOffset = options.arena.allocate(HEADER_SLOTS * HEADER_SLOT_BYTES);
-    this.#slots = options.arena.words(this.#slotsOffset, (HEADER_SLOTS * HEADER_SLOT_BYTES) / 4);
+    const slotsBytes = TapPort.arenaBytes(options.queueSize);
+    this.#slotsOffset = options.arena.allocate(slotsBytes);
+    this.#slots = options.arena.words(this.#slotsOffset, slotsBytes / 4);
     native.tapAddress(this.#fd, this.#address);
     this.#retry = new RetryTimer(options.context, options.firstNumber + TOKEN_TIMER);
     this.#reader = new FrameReader({
@@ -67,11 +68,12 @@ export class TapPort implements Port {
     });
   }
 
-  static readonly arenaBytes = HEADER_SLOTS * HEADER_SLOT_BYTES;
+  static arenaBytes(queueSize: number): number {
+    return Arena.rounded(queueSize * HEADER_SLOT_BYTES);
+  }
 
   transmit(chain: number, offset: number, frameBytes: number, header: Uint32Array): void {
-    const slot = this.#slot;
-    this.#slot = (slot + 1) % HEADER_SLOTS;
+    const slot = chain & HEAD_MASK;
     const at = (slot * HEADER_SLOT_BYTES) / 4;
     for (let i = 0; i < HEADER_WORDS; i++) {
       this.#slots[at + i] = header[i] as number;
@@ -90,8 +92,8 @@ export class TapPort implements Port {
     counters.moved(queueOfChain(chain), 1, frameBytes);
   }
 
-  announce(frame: Uint8Array): void {
-    writeFrame(this.#fd, new Uint8Array(HEADER_BYTES), frame);
+  announce(frame: Uint8Array): boolean {
+    return writeFrame(this.#fd, new Uint8Array(HEADER_BYTES), frame);
   }
 
   pump(): void {

@@ -14,6 +14,7 @@ import { type LinkHeader, TAG_BYTES } from './link-header.js';
 import { MacTable } from './mac-table.js';
 import { EGRESS_NONE, EGRESS_TAGGED } from './port-vlans.js';
 import type { SwitchPort } from './switch-port.js';
+import type { Uplink } from './uplink.js';
 
 const NUM_BUFFERS_WORD = 2;
 const NOTHING = new Uint8Array(0);
@@ -27,9 +28,11 @@ export interface FabricOptions {
   readonly captures: boolean;
 }
 
-/** A frame of a guest's. */
+/** A frame of a guest's, or from outside. */
 export interface SentFrame {
+  /** NO_CHAIN: it is in `body`, private memory. */
   readonly chain: number;
+  readonly body?: Uint8Array;
   /** Without the virtio header. */
   readonly bytes: number;
   readonly link: LinkHeader;
@@ -42,6 +45,8 @@ export class Fabric {
   readonly #table: MacTable;
   readonly #scratch: CopyScratch;
   readonly #cutter = new FrameCutter();
+  /** Behind the last of the ports. */
+  uplink: Uplink | undefined;
   #nowS = 0;
 
   constructor(options: FabricOptions) {
@@ -65,16 +70,16 @@ export class Fabric {
 
   /** Brings a frame where it belongs, and gives its chain back. */
   forward(from: SwitchPort, frame: SentFrame): void {
-    const { link, chain, bytes } = frame;
+    const { link, chain, bytes, body = NOTHING } = frame;
     const { captures, context } = this.#options;
     if (captures) {
-      context.capture(captureTag(from.index, false), NOTHING, chain, HEADER_BYTES, bytes);
+      context.capture(captureTag(from.index, false), body, chain, HEADER_BYTES, bytes);
     }
     const vlan = from.vlans.ingress(link.vlan);
     const reason = this.#refusal(from, frame, vlan);
     if (reason !== undefined) {
       from.droppedSent(reason);
-      context.commands.complete(chain, 0);
+      this.#giveBack(chain);
       return;
     }
     from.sent(bytes);
@@ -87,7 +92,13 @@ export class Fabric {
     } else if (this.#deliver(from, this.#port(known), frame, vlan, FLAG_COMPLETE)) {
       return;
     }
-    context.commands.complete(chain, 0);
+    this.#giveBack(chain);
+  }
+
+  #giveBack(chain: number): void {
+    if (chain !== NO_CHAIN) {
+      this.#options.context.commands.complete(chain, 0);
+    }
   }
 
   /** Why a frame goes nowhere; undefined: it does. */
@@ -121,7 +132,7 @@ export class Fabric {
       return false;
     }
     const tagVlan = egress === EGRESS_TAGGED ? vlan : undefined;
-    if (!to.takes(frame.header)) {
+    if (to.outside || frame.chain === NO_CHAIN || !to.takes(frame.header)) {
       this.#cut(to, frame, tagVlan);
       return false;
     }
@@ -132,14 +143,19 @@ export class Fabric {
     return reason === undefined && flags !== 0;
   }
 
-  /** Gives the receiver in pieces what it would have to cut itself. */
+  /** Gives the receiver in pieces what it would have to cut itself; what leaves is finished, and
+   *  what comes is whole. */
   #cut(to: SwitchPort, frame: SentFrame, tagVlan: number | undefined): void {
-    const { link, chain, bytes } = frame;
+    const { link, chain, bytes, body } = frame;
     const readRest = (rest: Uint8Array) => {
+      if (body !== undefined) {
+        rest.set(body.subarray(link.bytes));
+        return;
+      }
       this.#options.context.copyOut(chain, HEADER_BYTES + link.bytes, rest, rest.byteLength);
     };
     const take = (piece: Uint8Array) => {
-      const reason = this.#give(to, piece);
+      const reason = to.outside ? this.#leave(to, piece) : this.#give(to, piece);
       if (reason !== undefined) {
         to.droppedReceived(reason);
       }
@@ -147,6 +163,14 @@ export class Fabric {
     if (!this.#cutter.cut(frame, tagVlan, bytes - link.bytes, readRest, take)) {
       to.droppedReceived('offload');
     }
+  }
+
+  #leave(to: SwitchPort, piece: Uint8Array): undefined {
+    const { context, captures } = this.#options;
+    if (captures) {
+      context.capture(captureTag(to.index, true), piece, NO_CHAIN, 0, 0);
+    }
+    this.uplink?.send(piece);
   }
 
   /** Orders the copy of a finished frame; why not, if it can't be. */

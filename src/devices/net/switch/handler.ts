@@ -2,17 +2,24 @@
 
 import type { HandlerContext, HandlerFactory, QueueHandler } from '../../../core/device.js';
 import { type Batch, queueOfChain } from '../../../core/virtqueue/batch.js';
+import { NO_CHAIN } from '../../../core/virtqueue/operations.js';
 import { Arena } from '../arena.js';
 import { claimRing, type SharedCapture } from '../capture/shared-capture.js';
-import { FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEADER_BYTES } from '../format.js';
+import { NetCounters } from '../counters.js';
+import { FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEADER_BYTES, HEADER_WORDS } from '../format.js';
+import type { HostEnd } from '../host-end.js';
 import { isTransmit, queueCount } from '../queues.js';
 import { Fabric } from './fabric.js';
 import { LinkHeader, SHOWN_BYTES } from './link-header.js';
 import { SwitchPort, type SwitchPortOptions } from './switch-port.js';
+import { Uplink } from './uplink.js';
 
 /** A flood of one guest keeps the others waiting for so long a copy at most (NT-033). Linux's
  *  vhost-net stops at as much. */
 const BYTES_PER_TURN = 512 << 10;
+
+/** The header of a frame that came over a wire. */
+const NOTHING_LEFT = new Uint32Array(HEADER_WORDS);
 
 /** Of each port: one pair, and a control queue that is not offered. */
 export const QUEUES_PER_PORT = queueCount(1);
@@ -21,6 +28,8 @@ export interface SwitchHandlerOptions {
   readonly ports: readonly SwitchPortOptions[];
   readonly ageS: number;
   readonly capture: SharedCapture | undefined;
+  /** The last of the ports then; undefined: guests have only each other. */
+  readonly uplink: HostEnd | undefined;
 }
 
 /** What a card's control half tells. */
@@ -34,11 +43,13 @@ class SwitchHandler implements QueueHandler {
   readonly #ports: readonly SwitchPort[];
   readonly #fabric: Fabric;
   readonly #link = new LinkHeader();
+  readonly #uplink: Uplink | undefined;
 
   constructor(context: HandlerContext) {
     this.#context = context;
-    const { ports, ageS, capture } = context.options as SwitchHandlerOptions;
-    const arena = new Arena(Arena.rounded(Fabric.arenaBytes));
+    const { ports, ageS, capture, uplink } = context.options as SwitchHandlerOptions;
+    const outsideBytes = uplink === undefined ? 0 : Uplink.arenaBytes(uplink);
+    const arena = new Arena(Arena.rounded(Fabric.arenaBytes) + outsideBytes);
     context.useArena(arena.bytes);
     context.limitTurn(BYTES_PER_TURN);
     const ring = capture === undefined ? undefined : claimRing(capture);
@@ -48,6 +59,8 @@ class SwitchHandler implements QueueHandler {
     this.#ports = ports.map((options, i) => new SwitchPort(i, options, context.commands));
     const captures = ring !== undefined;
     this.#fabric = new Fabric({ context, arena, ports: this.#ports, ageS, captures });
+    this.#uplink = uplink === undefined ? undefined : this.#openUplink(arena, uplink, ports);
+    this.#fabric.uplink = this.#uplink;
   }
 
   requests(batch: Batch): void {
@@ -67,7 +80,17 @@ class SwitchHandler implements QueueHandler {
     }
   }
 
-  completion(): void {}
+  completion(chain: number, tag: number, result: number): void {
+    this.#uplink?.completion(chain, tag, result);
+  }
+
+  event(token: number, hungUp: boolean): void {
+    this.#uplink?.event(token, hungUp);
+  }
+
+  close(): void {
+    this.#uplink?.close();
+  }
 
   message(message: unknown, firstQueue: number): void {
     const { features } = message as SwitchMessage;
@@ -90,6 +113,19 @@ class SwitchHandler implements QueueHandler {
     if (queue % QUEUES_PER_PORT === 0) {
       this.#portOf(queue).chains.takeBack();
     }
+  }
+
+  #openUplink(arena: Arena, host: HostEnd, ports: readonly SwitchPortOptions[]): Uplink {
+    const port = this.#ports.at(-1) as SwitchPort;
+    const counters = new NetCounters((ports.at(-1) as SwitchPortOptions).counters);
+    const link = new LinkHeader();
+    const forward = (body: Uint8Array) => {
+      this.#fabric.begin();
+      link.readFrame(body);
+      const bytes = body.byteLength;
+      this.#fabric.forward(port, { chain: NO_CHAIN, body, bytes, link, header: NOTHING_LEFT });
+    };
+    return new Uplink({ context: this.#context, arena, host, counters, forward });
   }
 
   #portOf(queue: number): SwitchPort {

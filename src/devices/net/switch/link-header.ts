@@ -28,7 +28,14 @@ export class LinkHeader {
   /** Priority and VLAN. */
   tag = 0;
 
-  read(batch: Batch, index: number): void {
+  /** Of a frame in private memory. */
+  readFrame(frame: Uint8Array): void {
+    const words = new Uint32Array(Math.ceil(SHOWN_BYTES / 4));
+    new Uint8Array(words.buffer).set(frame.subarray(0, SHOWN_BYTES - HEADER_BYTES), HEADER_BYTES);
+    this.read({ headerWord: (_, word) => words[word] as number }, 0);
+  }
+
+  read(batch: Pick<Batch, 'headerWord'>, index: number): void {
     const word = (at: number) => batch.headerWord(index, HEADER_WORDS + at);
     const second = word(1);
     const third = word(2);

@@ -2,6 +2,7 @@
 // schema.
 
 import * as z from 'zod';
+import { type NetOptions, netOptionsSchema } from '../options.js';
 import { VLAN_MAX } from './port-vlans.js';
 
 /** Three queues a port, 256 in a worker. */
@@ -17,6 +18,15 @@ const STORM_PER_SECOND_MAX = 1_000_000_000;
 const QUEUE_SIZE_MAX = 32768;
 const MTU_MIN = 68;
 const MTU_MAX = 65535;
+
+/** `tap:NAME`, `stream:PATH` or `stream-listen:PATH` as options of a host's end; undefined: none of
+ *  them. */
+export function parseUplink(text: string): NetOptions | undefined {
+  const [, kind, name] = /^(tap|stream|stream-listen):(.+)$/s.exec(text) ?? [];
+  const key = kind === 'stream-listen' ? 'streamListen' : kind;
+  return key === undefined ? undefined : netOptionsSchema.safeParse({ [key]: name }).data;
+}
+const UPLINK_SENTENCE = 'is none of tap:NAME, stream:PATH, stream-listen:PATH';
 
 const vlan = z.int().min(1).max(VLAN_MAX);
 const isPowerOfTwo = (value: number) => (value & (value - 1)) === 0;
@@ -48,6 +58,11 @@ export const switchOptionsSchema = z.strictObject({
   stormPerSecond: z.int().min(0).max(STORM_PER_SECOND_MAX).default(STORM_PER_SECOND),
   offload: z.boolean().default(true),
   mtu: z.int().min(MTU_MIN).max(MTU_MAX).optional(),
+  /** The way out: a tap's name, or the path of a stream. */
+  uplink: z
+    .string()
+    .refine((text) => parseUplink(text) !== undefined, UPLINK_SENTENCE)
+    .optional(),
   queueSize: z
     .int()
     .min(2)

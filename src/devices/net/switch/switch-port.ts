@@ -32,12 +32,16 @@ export interface SwitchPortOptions {
   readonly stormPerSecond: number;
   readonly queueSize: number;
   readonly counters: SharedArrayBuffer;
+  /** The uplink, not a guest. */
+  readonly outside?: boolean;
 }
 
 export class SwitchPort {
   readonly index: number;
   readonly vlans: PortVlans;
   readonly isolated: boolean;
+  /** The uplink, not a guest. */
+  readonly outside: boolean;
   readonly storm: StormLimit;
   readonly chains: ReceiveChains;
   readonly header = new TransmitHeader();
@@ -53,6 +57,8 @@ export class SwitchPort {
     this.index = index;
     this.vlans = new PortVlans(options.vlans);
     this.isolated = options.isolated;
+    this.outside = options.outside ?? false;
+    this.running = this.outside;
     this.storm = new StormLimit(options.stormPerSecond);
     this.chains = new ReceiveChains(commands, options.queueSize);
     this.#counters = new NetCounters(options.counters);

@@ -2,6 +2,14 @@
 
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import type { HandlerContext } from '../../../../src/core/device.js';
+import { CommandWriter } from '../../../../src/core/virtqueue/command-writer.js';
+import { Arena } from '../../../../src/devices/net/arena.js';
+import type { CompletionList } from '../../../../src/devices/net/completion-list.js';
+import { NetCounters } from '../../../../src/devices/net/counters.js';
+import { TapPort } from '../../../../src/devices/net/ports/tap-port.js';
+import type { Receiver } from '../../../../src/devices/net/receive-queue.js';
+import { exchange, native } from '../../../../src/native/index.js';
 import { startCard } from '../../../support/card.js';
 import { frame, GUEST_MAC, HOST_MAC, tcpFrame } from '../../../support/frames.js';
 import { ip, quiet, tapName, Wire, whyNoTap } from '../../../support/taps.js';
@@ -97,4 +105,38 @@ t.test('a tap that is deleted is made again (NT-030)', { skip: noTap }, async (t
   t.equal(card.device.counts(1).drops.port, drops.port + 1, 'frames go through again');
   t.equal(address(), before, 'to the address it had');
   await end();
+});
+
+t.test('headers of more commands than a table holds', async (t) => {
+  const QUEUE_SIZE = 4096;
+  const tables = new exchange.Exchange();
+  const commands = new CommandWriter(tables);
+  const arena = new Arena(1 << 20);
+  const fd = native.eventfdCreate(0);
+  const context = { commands, unwatch: () => {} } as unknown as HandlerContext;
+  const nobody = {} as unknown as Receiver & CompletionList;
+  const port = new TapPort(
+    {
+      ...{ context, arena, counters: new NetCounters(3), receive: nobody, done: nobody },
+      ...{ firstNumber: 0, queueSize: QUEUE_SIZE },
+    },
+    { fd, multiQueue: false },
+  );
+  for (let head = 0; head < QUEUE_SIZE; head++) {
+    port.transmit((1 << 16) | head, 12, 60, Uint32Array.of(head, 0, 0));
+  }
+  let seen = 0;
+  let wrong = 0;
+  do {
+    const count = commands.take();
+    for (let i = 0; i < count; i++, seen++) {
+      const at = i * exchange.RECORD_WORDS;
+      const head = (tables.commands[at + exchange.COMMAND_CHAIN] as number) & 0xffff;
+      const place = tables.commands[at + exchange.COMMAND_TAIL_OFFSET] as number;
+      wrong += arena.words(place, 1)[0] === head ? 0 : 1;
+    }
+  } while (commands.pending);
+  t.same([seen, wrong], [QUEUE_SIZE, 0], 'each still has its own');
+  port.close();
+  native.fdClose(fd);
 });

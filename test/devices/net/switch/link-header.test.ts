@@ -16,6 +16,15 @@ function read(bytes: Uint8Array): LinkHeader {
   return link;
 }
 
+t.test('of a frame in private memory', async (t) => {
+  const link = new LinkHeader();
+  link.readFrame(tagged(frame(60, 1, '52:54:00:00:00:01', '52:54:00:00:00:02'), 9, 3));
+  t.same([link.fromLow, link.fromHigh], [0x00005452, 0x0200], 'from');
+  t.same([link.toLow, link.toHigh, link.vlan, link.bytes], [0x00005452, 0x0100, 9, 18]);
+  link.readFrame(frame(14));
+  t.equal(link.tagged, false);
+});
+
 t.test('untagged and tagged, there and back', (t) => {
   const plain = frame(60, 1, HOST_MAC, GUEST_MAC);
   const link = read(plain);
