@@ -18,6 +18,8 @@ t.test('devices see these operations and no more', async (t) => {
       FLAG_NOTIFY: exchange.FLAG_NOTIFY,
       FLAG_SOCKET: exchange.FLAG_SOCKET,
       FLAG_MERGE: exchange.FLAG_MERGE,
+      FLAG_STEER: exchange.FLAG_STEER,
+      FRAME_LIST_WORDS: exchange.FRAME_LIST_WORDS,
       FRAME_REPORT_BYTES: exchange.FRAME_REPORT_BYTES,
       FRAME_REPORT_CHAINS: exchange.FRAME_REPORT_CHAINS,
       FRAME_REPORT_DROPPED: exchange.FRAME_REPORT_DROPPED,
