@@ -24,6 +24,11 @@ constexpr uint32_t kRingSizeMax = 32768;  // VIRTIO 1.3 §2.7, §2.8.10.1
 // with seg_max 126), against §2.7.5.3.1. QEMU allows 1024, and so drivers rely on it.
 constexpr uint32_t kIndirectEntriesMax = 1024;
 
+constexpr uint64_t kChainBytesMax = 0xffffffff;
+// A table of kRingSizeMax buffers that each lie over the joint of two regions. Without it 509
+// regions of one byte turn one table into 16 million segments and a second of work (RG-026).
+constexpr size_t kChainSegmentsMax = 2 * kRingSizeMax;
+
 class ChainBuilder {
  public:
   // Makes the table at [address, +length) readable at *base. Valid until the next call, and as
@@ -31,8 +36,25 @@ class ChainBuilder {
   RingFault openTable(AddressSpace* space, uint64_t address, uint32_t length, uint32_t ringSize,
                       const uint8_t** base);
 
+  // In the header, to be inlined into the walks.
   static RingFault append(AddressSpace* space, uint64_t address, uint32_t length, bool writable,
-                          DescriptorChain* chain);
+                          DescriptorChain* chain) {
+    // Zero-length descriptors are skipped, not translated: no segment, no address to trust
+    // (RG-028).
+    if (length == 0) return RingFault::kNone;
+    // §2.7.4.2: readable descriptors come before writable ones.
+    if (!writable && chain->writableBytes > 0) return RingFault::kReadableLast;
+    uint32_t& side = writable ? chain->writableBytes : chain->readableBytes;
+    const uint64_t total = uint64_t{chain->readableBytes} + chain->writableBytes + length;
+    if (total > kChainBytesMax) return RingFault::kChainBytes;
+    const RingFault fault = space->translate(address, length, writable, &chain->segments);
+    if (fault != RingFault::kNone) return fault;
+    if (space->platform()) chain->ioRanges.push_back({address, address + (length - 1)});
+    if (chain->segments.size() > kChainSegmentsMax) return RingFault::kChainLength;
+    side += length;
+    if (!writable) chain->readableSegments = static_cast<uint32_t>(chain->segments.size());
+    return RingFault::kNone;
+  }
 
  private:
   std::vector<iovec> tableSegments_;

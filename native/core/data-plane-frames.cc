@@ -291,7 +291,10 @@ void DataPlane::completeList(const CommandRecord& command) {
 void DataPlane::unpop(uint32_t chain) {
   uint16_t head = 0;
   Vring* owner = vringOf(chain, &head);
-  if (owner != nullptr) owner->ring.unpop(head);
+  if (owner == nullptr) return;
+  // The inflight area keeps it either way; the driver must hear nothing of it.
+  if (owner->suspended) return owner->ring.abandon(head);
+  owner->ring.unpop(head);
 }
 
 }  // namespace vhost

@@ -43,6 +43,7 @@ struct VringStart {
   std::shared_ptr<InflightArea> inflight = nullptr;  // none: requests are not recorded
   Addressing addressing = {};
   uint32_t areaQueue = 0;  // in the inflight area: the device's own index of the vring
+  bool inOrder = false;
 };
 
 // Vrings by their index, both ends included: those of one device, where a data plane serves

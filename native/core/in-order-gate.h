@@ -19,6 +19,9 @@ class InOrderGate {
     order_[last_++ & (order_.size() - 1)] = head;
     chains_[head] = {};
   }
+  bool isNewest(uint16_t head) const {
+    return first_ != last_ && order_[(last_ - 1) & (order_.size() - 1)] == head;
+  }
   // Takes back the last popped().
   void unpopped() { last_--; }
 

@@ -46,14 +46,10 @@ int32_t OwnedQueue::pop(uint32_t max, RequestRecord* records) {
   const int32_t count = std::min(available(max), static_cast<int32_t>(max));
   if (count < 0) return count;
   int32_t popped = 0;
-  RingFault found = RingFault::kNone;
-  for (; popped < count && !ring_.capped(); popped++) {
-    uint16_t head = 0;
-    found = ring_.pop(&head);
-    if (found != RingFault::kNone) break;
+  const RingFault found = ring_.popEach(count, [&](uint16_t head, const DescriptorChain& chain) {
     order_->popped(head);
-    fillRecord(ring_.chain(head), head, headerBytes_, &records[popped]);
-  }
+    fillRecord(chain, head, headerBytes_, &records[popped++]);
+  });
   // Once for all of them: nothing that was read from lost memory is handed out.
   broken(found);
   return popped > 0 && fault_ != RingFault::kMemoryLost ? popped : answer(0);

@@ -169,6 +169,13 @@ int PackedInflight::takeChains(const std::vector<uint8_t>& copy, uint32_t ringSi
   return 0;
 }
 
+// Killed between the two halves, whoever comes next finds the same ring and does the same.
+void PackedInflight::restart() {
+  used_ = {0, true};
+  storeHeader(false);
+  storeHeader(true);
+}
+
 // A fetch counts once oldFreeHead has moved behind it: until then its entries are free ones.
 void PackedInflight::record(const std::vector<PackedDescriptorCopy>& chain) {
   const uint16_t first = freeHead_;

@@ -40,6 +40,8 @@ class PackedInflight {
   bool takenUp() const { return takenUp_; }
   PackedUsed used() const { return used_; }
   uint32_t leftEntries() const { return leftEntries_; }
+  // The ring begins anew; only while nothing is left.
+  void restart();
   bool poisoned() const { return area_ != nullptr && area_->poisoned(); }
 
   // Chains to do again, in the order they were first fetched.

@@ -92,7 +92,7 @@ uint16_t PackedRing::availIndex() const {
 void PackedRing::begin() {
   begun_ = true;
   // virtio_uml says 0 for every ring, packed or not, and so means where a ring begins.
-  if (base() == 0 && neverWrapped()) avail_ = used_ = published_ = PackedPosition();
+  if (base() == 0 && untouched()) avail_ = used_ = published_ = PackedPosition();
   seen_ = avail_;
   enableNotification();
 }
@@ -115,6 +115,8 @@ int PackedRing::track(std::shared_ptr<InflightArea> area, uint32_t queue) {
   const PackedUsed used{static_cast<uint16_t>(used_.index), used_.wrap};
   const int result = inflight_.start(std::move(area), queue, size_, ring_, used);
   if (result != 0 || !inflight_.takenUp()) return result;
+  // RING_RESET (VIRTIO 1.3 §2.6.1): the ring begins anew, and the area tells of the one before.
+  if (inflight_.leftCount() == 0 && untouched()) inflight_.restart();
   // What front-ends say of the base after a crash can't be right for more than one of them.
   used_ = published_ = {inflight_.used().index, inflight_.used().wrap};
   avail_ = used_;
@@ -171,12 +173,16 @@ void PackedRing::hideUnpublished() {
   }
 }
 
-// Tells wrap counter 0 at index 0 from a ring that begins. Until the driver has come round, it sets
-// no USED; a ring that has come round has it in the entry of its last used descriptor, or in what
-// the driver made of that entry since.
-bool PackedRing::neverWrapped() const {
+// Whether nothing in the ring was ever used: what was made available is at its beginning, and
+// behind that no driver or device has written flags. Of any place but the beginning it shows
+// otherwise: in a round of wrap counter 1 the first entry has USED; in one of 0 what is before the
+// place has neither flag, or USED, and what is behind it has one.
+bool PackedRing::untouched() const {
+  bool more = true;
   for (uint32_t i = 0; i < size_; i++) {
-    if (readOnce<uint16_t>(entry(i) + kFlagsOffset) & kDescUsed) return false;
+    const uint16_t flags = readOnce<uint16_t>(entry(i) + kFlagsOffset) & (kDescAvail | kDescUsed);
+    if (flags != 0 && (flags != kDescAvail || !more)) return false;
+    more = flags != 0;
   }
   return true;
 }
@@ -254,8 +260,9 @@ RingFault PackedRing::pop(uint16_t* id) {
   return RingFault::kNone;
 }
 
-// Bounded: a chain takes no more entries than the driver may have filled.
-RingFault PackedRing::walk(DescriptorChain* chain, uint16_t* id) {
+// Bounded: a chain takes no more entries than the driver may have filled. Inlined as in the split
+// ring.
+[[gnu::always_inline]] inline RingFault PackedRing::walk(DescriptorChain* chain, uint16_t* id) {
   PackedPosition at = avail_;
   record_.clear();
   for (;;) {
@@ -287,7 +294,8 @@ RingFault PackedRing::walkLeftover(DescriptorChain* chain, uint16_t* id) {
   return RingFault::kNone;
 }
 
-RingFault PackedRing::add(const PackedDescriptorCopy& descriptor, DescriptorChain* chain) {
+[[gnu::always_inline]] inline RingFault PackedRing::add(const PackedDescriptorCopy& descriptor,
+                                                        DescriptorChain* chain) {
   const auto& [address, length, id, flags] = descriptor;
   chain->directDescriptors++;
   if (flags & kDescIndirect) {

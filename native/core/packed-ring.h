@@ -123,7 +123,7 @@ class PackedRing {
   int place(uint32_t base, uint32_t size);
   RingFault resolve(AddressSpace* space);
   void begin();
-  bool neverWrapped() const;
+  bool untouched() const;
   void hideUnpublished();
   RingFault walk(DescriptorChain* chain, uint16_t* id);
   RingFault walkLeftover(DescriptorChain* chain, uint16_t* id);

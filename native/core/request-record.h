@@ -10,6 +10,8 @@
 
 namespace vhost {
 
+constexpr uint32_t kPlainHeaderBytes = 16;
+
 inline void fillRecord(const DescriptorChain& chain, uint32_t token, uint32_t headerBytes,
                        RequestRecord* record) {
   record->chain = token;
@@ -18,6 +20,12 @@ inline void fillRecord(const DescriptorChain& chain, uint32_t token, uint32_t he
   // A short request shows nothing of an earlier one, perhaps another guest's (RG-049). All of it,
   // though most is written again: of a constant length it is a few stores and no call.
   std::memset(record->header, 0, kHeaderBytesMax);
+  // The same holds for the copy of what most headers are: a disk's, in one piece.
+  if (headerBytes == kPlainHeaderBytes && chain.readableSegments > 0 &&
+      chain.segments[0].iov_len >= kPlainHeaderBytes) {
+    std::memcpy(record->header, chain.segments[0].iov_base, kPlainHeaderBytes);
+    return;
+  }
   chain.copyOut(0, record->header, headerBytes);
 }
 

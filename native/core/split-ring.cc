@@ -187,8 +187,8 @@ RingFault SplitRing::pop(uint16_t* head) {
 }
 
 // Bounded: every step marks a descriptor not marked before, so a chain has at most size_ of them
-// and a loop meets its own mark.
-RingFault SplitRing::walk(uint16_t head, DescriptorChain* chain) {
+// and a loop meets its own mark. Inlined, with what it appends: its calls were a fourth of a pop.
+[[gnu::always_inline]] inline RingFault SplitRing::walk(uint16_t head, DescriptorChain* chain) {
   uint32_t index = head;
   for (;;) {
     if (descriptorInFlight_[index]) {
@@ -246,8 +246,7 @@ void SplitRing::release(uint16_t head) {
 
 void SplitRing::addUsed(uint16_t head, uint32_t writtenBytes) {
   uint8_t* element = used_ + kRingOffset + (usedIndex_ & (size_ - 1)) * kUsedEntryBytes;
-  writeOnce<uint32_t>(element, head);
-  writeOnce<uint32_t>(element + 4, writtenBytes);
+  writeOnce<uint64_t>(element, head | uint64_t{writtenBytes} << 32);
   if (log_.active()) {
     log_.markChain(chains_[head], *memory());
     markUsed(static_cast<uint64_t>(element - used_), kUsedEntryBytes);

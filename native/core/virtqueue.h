@@ -103,6 +103,22 @@ class Virtqueue {
     return fault;
   }
 
+  // Pops up to `max` chains, short of the caps, and calls each(head, chain). For many chains in a
+  // row: the kind of ring is asked for once.
+  template <typename Each>
+  RingFault popEach(uint32_t max, Each each) {
+    return on([&](auto& ring) {
+      for (uint32_t i = 0; i < max && !isCapped(ring); i++) {
+        uint16_t head = 0;
+        const RingFault fault = ring.pop(&head);
+        if (fault != RingFault::kNone) return fault;
+        if (gate_) gate_->popped(head);
+        each(head, ring.chain(head));
+      }
+      return RingFault::kNone;
+    });
+  }
+
   DescriptorChain& chain(uint16_t head) {
     return on([&](auto& ring) -> DescriptorChain& { return ring.chain(head); });
   }
@@ -129,7 +145,7 @@ class Virtqueue {
   }
   // Nothing more is popped before something goes back.
   bool capped() const {
-    return inFlightSegments() >= kSegmentsInFlightMax || inFlightBytes() >= kBytesInFlightMax;
+    return on([](const auto& ring) { return isCapped(ring); });
   }
 
   void addUsed(uint16_t head, uint32_t writtenBytes) {
@@ -141,7 +157,10 @@ class Virtqueue {
     if (gate_) return end(head, 0, InOrderGate::End::kAbandoned);
     on([&](auto& ring) { ring.abandon(head); });
   }
+  // With a gate only the newest chain goes back into the ring. Another would take with it those
+  // that have ended behind it and wait: it goes back to the driver unused instead.
   void unpop(uint16_t head) {
+    if (gate_ && !gate_->isNewest(head)) return end(head, 0, InOrderGate::End::kUsed);
     if (gate_) gate_->unpopped();
     on([&](auto& ring) { ring.unpop(head); });
   }
@@ -200,6 +219,12 @@ class Virtqueue {
   }
 
  private:
+  template <typename Ring>
+  static bool isCapped(const Ring& ring) {
+    return ring.inFlightSegments() >= kSegmentsInFlightMax ||
+           ring.inFlightBytes() >= kBytesInFlightMax;
+  }
+
   void end(uint16_t head, uint32_t writtenBytes, InOrderGate::End how) {
     gate_->end(head, writtenBytes, how);
     on([&](auto& ring) {

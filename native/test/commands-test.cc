@@ -20,6 +20,7 @@ constexpr uint32_t kAllocate = 4;
 constexpr uint32_t kWriteZeros = 5;
 constexpr uint32_t kComplete = 6;
 constexpr uint32_t kCompleteList = 13;
+constexpr auto kUnpop = static_cast<uint32_t>(CommandCode::kUnpop);
 
 TEST("a command that makes no sense completes with -EINVAL and touches nothing") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -249,6 +250,63 @@ TEST("kCompleteList: all of a list go back unwritten, what is none is passed ove
     bad.chainOffset = row.offset;
     bad.usedLength = row.count;
     CHECK_EQ(rig.turn().completions, row.completions);
+  }
+}
+
+TEST("IN_ORDER: completed in any order, used in that of the ring, both kinds") {
+  for (const bool packed : {false, true}) {
+    Rig rig(
+        {.driver = {
+             .size = 64, .base = static_cast<uint16_t>(packed ? 0x8000 : 0), .packed = packed}});
+    rig.plane->drainVring(0);
+    CHECK(rig.plane->endVring(0) >= 0);
+    VringStart start = rig.vringStart(0);
+    start.inOrder = true;
+    CHECK_EQ(rig.plane->startVring(start, rig.driver.memory()), 0);
+    rig.plane->enableVring(0, true);
+    uint16_t heads[4];
+    for (uint16_t slot = 0; slot < 4; slot++) heads[slot] = rig.post(slot, false, 0, 512);
+    std::vector<uint32_t> chains;
+    rig.turnUntil([&](const Rig::Turn& turn) {
+      for (uint32_t i = 0; i < turn.requests; i++) {
+        chains.push_back(rig.exchange->requests[i].chain);
+      }
+      return chains.size() == 4;
+    });
+    const auto complete = [&](uint32_t which) {
+      rig.command(kComplete, chains[which]);
+      rig.turn();
+    };
+    Used used;
+    complete(3);
+    complete(1);
+    CHECK(!rig.driver.takeUsed(&used));
+    CHECK_EQ(rig.plane->inFlight(0), 4u);
+    complete(0);
+    for (const uint32_t expected : {0, 1}) {
+      CHECK(rig.driver.takeUsed(&used));
+      CHECK_EQ(used.id, heads[expected]);
+    }
+    CHECK(!rig.driver.takeUsed(&used));
+    // Not the newest: it can't go back into the ring past the one that has ended behind it.
+    rig.command(kUnpop, chains[2]);
+    rig.turn();
+    for (const uint32_t expected : {2, 3}) {
+      CHECK(rig.driver.takeUsed(&used));
+      CHECK_EQ(used.id, heads[expected]);
+    }
+    CHECK_EQ(rig.plane->inFlight(0), 0u);
+    // The newest can: it is popped again.
+    rig.post(0, false, 0, 512);
+    chains.clear();
+    rig.turnUntil([&](const Rig::Turn& turn) {
+      if (turn.requests > 0) chains.push_back(rig.exchange->requests[0].chain);
+      if (chains.size() == 1) rig.command(kUnpop, chains[0]);
+      return chains.size() == 2;
+    });
+    CHECK_EQ(chains[0], chains[1]);
+    complete(0);
+    CHECK(rig.driver.takeUsed(&used));
   }
 }
 

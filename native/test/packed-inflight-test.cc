@@ -71,6 +71,70 @@ TEST("PK-014: a fresh area, and requests done again in the order they were fetch
   CHECK_EQ(f.ring.leftoverCount(), 0u);
 }
 
+TEST("RING_RESET: a ring that begins anew does not go on where the area says") {
+  Fixture f;
+  CHECK_EQ(f.start(), 0);
+  f.offer(0, 3);
+  f.popAll();
+  for (const uint16_t id : {0, 1, 2}) f.ring.addUsed(id, 1);
+  f.ring.publish();
+  CHECK_EQ(f.header()->usedIndex, 1);
+  for (const uint16_t offered : {0, 2}) {
+    Driver fresh{{.size = kSize, .base = 0x8000, .packed = true}};
+    for (uint16_t id = 0; id < offered; id++) {
+      fresh.packed().offer({{fresh.heap(), 16, id, kWrite}});
+    }
+    PackedRing ring;
+    CHECK_EQ(fresh.start(&ring), 0);
+    int error = 0;
+    const auto area = InflightArea::map(f.file.fd(), {kAreaBytes, 0, 1, kSize}, &error);
+    CHECK_EQ(ring.track(area, 0), 0);
+    CHECK_EQ(f.header()->oldUsedIndex, 0);
+    CHECK_EQ(f.header()->oldUsedWrapCounter, 1);
+    uint32_t count = 0;
+    CHECK_EQ(ring.available(&count), RingFault::kNone);
+    CHECK_EQ(count, offered);
+    for (uint16_t id = 0; id < offered; id++) {
+      uint16_t popped = 0;
+      CHECK_EQ(ring.pop(&popped), RingFault::kNone);
+      ring.addUsed(popped, 1);
+    }
+    if (offered > 0) ring.publish();
+  }
+}
+
+TEST("RING_RESET: of places that a ring was used to, none is its beginning") {
+  // A chain of the whole ring, then one of a single entry in the next round: no USED is left.
+  Fixture f;
+  Driver driver{{.size = kSize, .base = 0x8000, .packed = true}};
+  PackedRing ring;
+  CHECK_EQ(driver.start(&ring), 0);
+  int error = 0;
+  const auto area = InflightArea::map(f.file.fd(), {kAreaBytes, 0, 1, kSize}, &error);
+  CHECK_EQ(ring.track(area, 0), 0);
+  const auto serve = [&](uint16_t entries) {
+    std::vector<PackedDescriptor> chain;
+    for (uint16_t i = 0; i < entries; i++) {
+      const auto flags = static_cast<uint16_t>(kWrite | (i + 1 < entries ? kNext : 0));
+      chain.push_back({driver.heap(), 16, 0, flags});
+    }
+    driver.packed().offer(chain);
+    uint32_t count = 0;
+    CHECK_EQ(ring.available(&count), RingFault::kNone);
+    uint16_t id = 0;
+    CHECK_EQ(ring.pop(&id), RingFault::kNone);
+    ring.addUsed(id, 1);
+    ring.publish();
+    for (Used used{}; driver.takeUsed(&used);) {
+    }
+  };
+  serve(kSize);
+  serve(1);
+  CHECK_EQ(driver.start(&ring), 0);
+  CHECK_EQ(ring.track(area, 0), 0);
+  CHECK_EQ(ring.nextUsed(), 1);
+}
+
 TEST("PK-014: killed before a batch is published, its used descriptors stay unseen") {
   Fixture f;
   CHECK_EQ(f.start(), 0);

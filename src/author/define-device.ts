@@ -3,12 +3,7 @@
 
 import type { z } from 'zod';
 import type { DataHalf, VirtioDevice } from '../core/device.js';
-import {
-  VIRTIO_F_RING_EVENT_IDX,
-  VIRTIO_F_RING_INDIRECT_DESC,
-  VIRTIO_F_RING_PACKED,
-  VIRTIO_F_VERSION_1,
-} from '../core/protocol/index.js';
+import { RING_FEATURES, VIRTIO_F_IN_ORDER, VIRTIO_F_RING_RESET } from '../core/protocol/index.js';
 import { chainHandlerFactory } from './chain-handler.js';
 import type { DefinedDevice, DeviceDefinition } from './definition.js';
 import { OptionsError } from './options-error.js';
@@ -21,9 +16,6 @@ const QUEUES_MAX = 256;
 const RING_SIZE_MAX = 32768;
 /** VIRTIO 1.3 §2.2: bits 24 to 49 belong to the queue and the transport. */
 const RESERVED_FEATURES = ((1n << 50n) - 1n) & ~((1n << 24n) - 1n);
-/** What the framework does for every device. */
-const RING_FEATURES =
-  VIRTIO_F_VERSION_1 | VIRTIO_F_RING_INDIRECT_DESC | VIRTIO_F_RING_EVENT_IDX | VIRTIO_F_RING_PACKED;
 
 /**
  * Makes a device of a definition. The module that calls it exports the result:
@@ -88,6 +80,9 @@ class AuthorDevice<Schema extends z.ZodType, State> implements VirtioDevice {
 
   constructor(definition: DeviceDefinition<Schema, State>, options: z.output<Schema>) {
     const { name, virtioId, queues, features = 0n, config } = definition;
+    // Only an event can end a chain long after those behind it; a driver that relies on the order
+    // would wait for it.
+    const { inOrder = definition.event === undefined } = definition;
     this.name = name;
     this.virtioId = virtioId;
     this.#definition = definition;
@@ -100,7 +95,8 @@ class AuthorDevice<Schema extends z.ZodType, State> implements VirtioDevice {
     if ((own & RESERVED_FEATURES) !== 0n || own < 0n || own >> 64n !== 0n) {
       throw new RangeError(`device ${name}: features 0x${own.toString(16)} hold reserved bits`);
     }
-    this.#features = own | RING_FEATURES;
+    const ordered = inOrder ? VIRTIO_F_IN_ORDER : 0n;
+    this.#features = own | RING_FEATURES | VIRTIO_F_RING_RESET | ordered;
     this.#config = config?.(options) ?? new Uint8Array(0);
   }
 

@@ -31,6 +31,9 @@ export interface DeviceDefinition<Schema extends z.ZodType, State> {
   readonly queueSizeMax?: number;
   /** The device's own feature bits (0 to 23 and 50 up); the ring's are added. Default 0n. */
   readonly features?: bigint | ((options: z.output<Schema>) => bigint);
+  /** Offers VIRTIO_F_IN_ORDER: to a driver that takes it, a chain that is kept holds back those
+   *  behind it, even completed ones. Default: unless there is `event`. */
+  readonly inOrder?: boolean;
   /** Config space, little-endian; default none. Read-only for the driver. */
   readonly config?: (options: z.output<Schema>) => Uint8Array;
   /** What a user may set; default nothing. Plain data: it crosses to the workers. */

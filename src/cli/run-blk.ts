@@ -17,6 +17,7 @@ export interface BlkFlags extends ServeFlags {
   readonly 'block-size'?: number | undefined;
   readonly cache: string;
   readonly 'image-lock': string;
+  readonly 'in-order': boolean;
   readonly iommu: boolean;
   readonly postcopy: boolean;
   readonly workers: number;
@@ -68,6 +69,7 @@ function parseOptions(flags: BlkFlags): BlkOptions {
     serial: flags.serial,
     cache: flags.cache,
     imageLock: flags['image-lock'],
+    inOrder: flags['in-order'],
     iommu: flags.iommu,
     postcopy: flags.postcopy,
     create,

@@ -68,6 +68,9 @@ export default class Blk extends BaseCommand {
       default: 'open',
       description: 'when to lock the image: running is for live migration',
     }),
+    'in-order': Flags.boolean({
+      description: 'offer VIRTIO_F_IN_ORDER: a slow request then holds back those behind it',
+    }),
     iommu: Flags.boolean({
       description: "offer VIRTIO_F_ACCESS_PLATFORM: requests pass the virtual machine's IOMMU",
     }),

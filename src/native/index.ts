@@ -53,6 +53,7 @@ export interface DataPlane {
     packed: boolean,
     addressing: number,
     areaQueue: number,
+    inOrder: boolean,
   ): number;
   enableVring(queue: number, enabled: boolean): void;
   setInband(queue: number, kicks: boolean, calls: boolean): void;

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DefinedDevice } from '../author/definition.js';
 import { Daemon, type Log, listenOnPath, type VirtioDevice } from '../core/index.js';
-import { hasFeature, VIRTIO_F_RING_PACKED } from '../core/protocol/index.js';
+import { hasFeature, VIRTIO_F_IN_ORDER, VIRTIO_F_RING_PACKED } from '../core/protocol/index.js';
 import { ChainDriver } from './chain-driver.js';
 import { contractFaults } from './device-contract.js';
 import { TestFrontend } from './test-frontend.js';
@@ -20,6 +20,8 @@ export interface TestDeviceOptions<Input> {
   readonly workers?: number;
   /** `use` drives packed rings; default split ones. */
   readonly packed?: boolean;
+  /** The driver of `use` relies on VIRTIO_F_IN_ORDER where the device offers it; default: not. */
+  readonly inOrder?: boolean;
 }
 
 /**
@@ -36,7 +38,7 @@ export interface TestDeviceOptions<Input> {
 export async function testDevice<Input>(
   device: DefinedDevice<Input> | VirtioDevice,
   use: (driver: ChainDriver) => Promise<void> = async () => {},
-  { options, workers = 1, packed = false }: TestDeviceOptions<Input> = {},
+  { options, workers = 1, packed = false, inOrder = false }: TestDeviceOptions<Input> = {},
 ): Promise<string[]> {
   const served = 'create' in device ? device.create(options) : device;
   const faults = contractFaults(served);
@@ -58,8 +60,9 @@ export async function testDevice<Input>(
   // Told by the log already; a daemon that ends early refuses the front-end.
   ended.catch(() => {});
   try {
-    await session(served, { socket, packed, faults }, use);
-    await session(served, { socket, packed: !packed, faults }, async () => {});
+    await session(served, { socket, packed, inOrder, faults }, use);
+    const other = { socket, packed: !packed, inOrder: !inOrder, faults };
+    await session(served, other, async () => {});
   } finally {
     daemon.stop();
     await ended.catch(() => {});
@@ -73,16 +76,18 @@ interface SessionOptions {
   readonly socket: string;
   /** Where the device offers it. */
   readonly packed: boolean;
+  readonly inOrder: boolean;
   readonly faults: string[];
 }
 
 async function session(
   device: VirtioDevice,
-  { socket, packed, faults }: SessionOptions,
+  { socket, packed, inOrder, faults }: SessionOptions,
   use: (driver: ChainDriver) => Promise<void>,
 ): Promise<void> {
   const frontend = new TestFrontend({
     socket,
+    inOrder,
     packed: packed && hasFeature(device.features(), VIRTIO_F_RING_PACKED),
     queues: device.numQueues(),
     queueSize: Math.min(RING_SIZE, device.maxQueueSize()),
@@ -110,8 +115,8 @@ async function answerFaults(
   { frontend, features }: TestFrontend,
   faults: string[],
 ): Promise<void> {
-  // The front-end takes packed rings only when it is to use them.
-  const offered = device.features() & ~VIRTIO_F_RING_PACKED;
+  // The front-end takes these only when it is to use them.
+  const offered = device.features() & ~(VIRTIO_F_RING_PACKED | VIRTIO_F_IN_ORDER);
   if ((features & offered) !== offered) {
     faults.push('GET_FEATURES does not answer features()');
   }

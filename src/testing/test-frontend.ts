@@ -16,6 +16,7 @@ import {
   VHOST_USER_F_PROTOCOL_FEATURES,
   VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VIRTIO_F_ACCESS_PLATFORM,
+  VIRTIO_F_IN_ORDER,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_PACKED,
 } from '../core/protocol/index.js';
@@ -29,6 +30,8 @@ export interface TestFrontendOptions {
   readonly queueSize?: number;
   /** Packed rings, when the device offers them. */
   readonly packed?: boolean;
+  /** VIRTIO_F_IN_ORDER, when the device offers it. */
+  readonly inOrder?: boolean;
   /** First index of every ring; odd on purpose, so that indices wrap in ordinary tests. Of a packed
    *  ring index and wrap counter. */
   readonly base?: number;
@@ -150,8 +153,9 @@ export class TestFrontend {
     await frontend.setProtocolFeatures(protocol & ~withoutProtocolFeatures & ~noGuest);
     await frontend.setOwner();
     const kind = this.#options.packed ? 0n : VIRTIO_F_RING_PACKED;
+    const order = this.#options.inOrder ? 0n : VIRTIO_F_IN_ORDER;
     // No front-end logs before it migrates.
-    this.features = offered & ~(withoutFeatures | VHOST_F_LOG_ALL | kind | noIo);
+    this.features = offered & ~(withoutFeatures | VHOST_F_LOG_ALL | kind | order | noIo);
     await frontend.setFeatures(this.features);
     await frontend.setMemTable([this.memory.region], [this.memory.fd]);
   }
@@ -161,8 +165,10 @@ export class TestFrontend {
     const packed = hasFeature(this.features, VIRTIO_F_RING_PACKED);
     const base = this.#options.base ?? (packed ? defaultPackedBase(queueSize) : DEFAULT_BASE);
     const eventIdx = hasFeature(this.features, VIRTIO_F_RING_EVENT_IDX);
+    const inOrder = hasFeature(this.features, VIRTIO_F_IN_ORDER);
+    const ring = { size: queueSize, base, eventIdx, packed, inOrder };
     for (let index = 0; index < queues; index++) {
-      const queue = new TestQueue(this.memory, index, { size: queueSize, base, eventIdx, packed });
+      const queue = new TestQueue(this.memory, index, ring);
       this.queues.push(queue);
       await this.startQueue(queue, queue.driver.resumeBase);
     }

@@ -5,7 +5,8 @@ import { contractFaults } from '../../src/testing/index.js';
 
 const module = import.meta.url;
 const base = { module, name: 'test', virtioId: 42, queues: 1, process: () => {} };
-const RING = (1n << 34n) | (1n << 32n) | (1n << 29n) | (1n << 28n);
+const IN_ORDER = 1n << 35n;
+const RING = (1n << 40n) | IN_ORDER | (1n << 34n) | (1n << 32n) | (1n << 29n) | (1n << 28n);
 
 t.test('a device of the least there is', async (t) => {
   const device = defineDevice(base).create();
@@ -35,6 +36,24 @@ t.test('what depends on the options', async (t) => {
   t.same(device.dataHalf().options, { pairs: 3, extra: true });
   t.same(defined.create().dataHalf().options, { pairs: 1 }, 'defaults');
 });
+
+t.test(
+  'the order is promised by devices that answer at once, and by those that say so',
+  async (t) => {
+    const rows = [
+      [{}, true],
+      [{ event: () => {} }, false],
+      [{ event: () => {}, inOrder: true }, true],
+      [{ inOrder: false }, false],
+    ] as const;
+    for (const [values, promised] of rows) {
+      const features = defineDevice({ ...base, ...values })
+        .create()
+        .features();
+      t.equal((features & IN_ORDER) !== 0n, promised, Object.keys(values).join());
+    }
+  },
+);
 
 t.test('options a schema refuses', async (t) => {
   const plain = defineDevice(base);

@@ -1,7 +1,7 @@
 // The inflight area through the whole daemon. Ids are those of the catalogue of bad input; what
 // happens under kill -9 is in kill.test.ts.
 
-import { closeSync, ftruncateSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import {
@@ -117,6 +117,43 @@ t.test('an area is answered in the length asked, sealed, and may be set twice', 
     }
     frontend.close();
     await checkHealthy(t, scene);
+  });
+});
+
+t.test('RING_RESET: a ring begins anew though the area tells of the one before', async (t) => {
+  await withDaemon(t, ['--num-queues', '2', '--in-order'], async (scene) => {
+    for (const [packed, inOrder] of [
+      [false, false],
+      [true, false],
+      [true, true],
+    ] as const) {
+      // As the load expects to find its blocks.
+      writeFileSync(scene.image, new Uint8Array(64 * 4096), { flag: 'r+' });
+      const rings = { queues: 2, queueSize: 64, packed, inOrder };
+      const lasting = new LastingGuest({ sizeBytes: 4 << 20, ...rings });
+      await lasting.connect(scene.daemon.socket);
+      const load = new BlkLoad(lasting, 8, Math.random);
+      const allBack = async () => {
+        for (let i = 0; i < 2000 && load.outstanding > 0; i++) {
+          load.collect();
+          await pause(1);
+        }
+        t.equal(load.outstanding, 0, `${packed ? 'packed' : 'split'}: all came back`);
+      };
+      for (let round = 0; round < 3; round++) {
+        load.pump();
+        await allBack();
+        await lasting.connected.setVringEnable(0, false);
+        await lasting.connected.getVringBase(0);
+        await lasting.renew(0);
+        await lasting.connected.setVringEnable(0, true);
+      }
+      load.readAll();
+      await allBack();
+      t.same(load.faults, []);
+      lasting.close();
+    }
+    await checkHealthy(t, scene, 'RING_RESET');
   });
 });
 

@@ -32,6 +32,7 @@ interface Lane {
   readonly queues: number;
   readonly queueSize: number;
   readonly packed?: boolean;
+  readonly inOrder?: boolean;
   readonly slots: number;
   readonly withoutFeatures: bigint;
   readonly args: readonly string[];
@@ -63,6 +64,25 @@ const LANES: readonly Lane[] = [
     slots: 24,
     withoutFeatures: 0n,
     args: ['--num-queues', '2', '--queue-size', '128'],
+  },
+  {
+    name: 'IN_ORDER, one queue of 128',
+    queues: 1,
+    queueSize: 128,
+    inOrder: true,
+    slots: 32,
+    withoutFeatures: 0n,
+    args: ['--in-order'],
+  },
+  {
+    name: 'IN_ORDER, packed, one queue of 99',
+    queues: 1,
+    queueSize: 99,
+    packed: true,
+    inOrder: true,
+    slots: 24,
+    withoutFeatures: 0n,
+    args: ['--in-order', '--queue-size', '128'],
   },
 ];
 
@@ -98,9 +118,9 @@ class Victim {
     this.#lane = lane;
     this.random = randomOf(seed);
     makeFile(join(this.#directory, 'disk.img'), IMAGE_BYTES);
-    const { queues, queueSize, packed = false, withoutFeatures } = lane;
-    const sizeBytes = 4 << 20;
-    this.guest = new LastingGuest({ sizeBytes, queues, queueSize, packed, withoutFeatures });
+    const { queues, queueSize, packed = false, inOrder = false, withoutFeatures } = lane;
+    const rings = { queues, queueSize, packed, inOrder };
+    this.guest = new LastingGuest({ sizeBytes: 4 << 20, ...rings, withoutFeatures });
     this.#firstBases = this.guest.queues.map(({ driver }) => driver.resumeBase);
     this.load = new BlkLoad(this.guest, lane.slots, this.random);
     process.once('exit', this.#killNow);

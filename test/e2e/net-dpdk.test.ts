@@ -30,7 +30,7 @@ interface Row {
   readonly inOrder: boolean;
 }
 
-/** In order: testpmd asks for it; the card does not offer it yet, and then it is not used. */
+/** Packed: testpmd asks for it; the card does not offer it (CARD_RING_FEATURES). */
 const ROWS: readonly Row[] = [
   { title: 'split', packed: false, mergeable: true, inOrder: false },
   { title: 'split, a buffer for each frame', packed: false, mergeable: false, inOrder: false },

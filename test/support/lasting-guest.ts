@@ -11,6 +11,7 @@ import {
   hasFeature,
   VHOST_USER_PROTOCOL_F_GPA_ADDRESSES,
   VIRTIO_F_ACCESS_PLATFORM,
+  VIRTIO_F_IN_ORDER,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_PACKED,
 } from '../../src/core/protocol/index.js';
@@ -21,6 +22,8 @@ export interface LastingGuestOptions extends SharedMemoryOptions {
   readonly queues: number;
   readonly queueSize: number;
   readonly packed?: boolean;
+  /** VIRTIO_F_IN_ORDER, when the device offers it. */
+  readonly inOrder?: boolean;
   /** First index of the rings; near their end, so that they wrap. Packed: and wrap counter. */
   readonly base?: number;
   readonly withoutFeatures?: bigint;
@@ -31,7 +34,7 @@ const defaultPackedBase = (queueSize: number) => 0x8000 | (queueSize - 5);
 
 export class LastingGuest {
   readonly memory: SharedMemory;
-  readonly queues: readonly TestQueue[];
+  readonly queues: TestQueue[];
   frontend: VhostUserFrontend | undefined;
   inflight: InflightFd | undefined;
   readonly #options: LastingGuestOptions;
@@ -39,12 +42,14 @@ export class LastingGuest {
   constructor(options: LastingGuestOptions) {
     this.#options = options;
     this.memory = new SharedMemory(options);
-    const { queues, queueSize: size, packed = false, withoutFeatures = 0n } = options;
+    const { queues, queueSize: size, packed = false, inOrder = false } = options;
+    const { withoutFeatures = 0n } = options;
     const base = options.base ?? (packed ? defaultPackedBase(size) : DEFAULT_BASE);
     const eventIdx = !hasFeature(withoutFeatures, VIRTIO_F_RING_EVENT_IDX);
+    const ring = { size, base, eventIdx, packed, inOrder };
     this.queues = Array.from(
       { length: queues },
-      (_, index) => new TestQueue(this.memory, index, { size, base, eventIdx, packed }),
+      (_, index) => new TestQueue(this.memory, index, ring),
     );
   }
 
@@ -71,8 +76,8 @@ export class LastingGuest {
     const protocol = await frontend.getProtocolFeatures();
     await frontend.setProtocolFeatures(protocol & ~VHOST_USER_PROTOCOL_F_GPA_ADDRESSES);
     await frontend.setOwner();
-    const { queues, queueSize, packed = false, withoutFeatures = 0n } = this.#options;
-    const kind = packed ? 0n : VIRTIO_F_RING_PACKED;
+    const { queues, queueSize, packed, inOrder, withoutFeatures = 0n } = this.#options;
+    const kind = (packed ? 0n : VIRTIO_F_RING_PACKED) | (inOrder ? 0n : VIRTIO_F_IN_ORDER);
     await frontend.setFeatures(offered & ~(withoutFeatures | kind | VIRTIO_F_ACCESS_PLATFORM));
     this.inflight ??= await frontend.getInflightFd(queues, queueSize);
     await frontend.setInflightFd(this.inflight);
@@ -95,6 +100,17 @@ export class LastingGuest {
     await frontend.setVringErr(index, errFd);
     await frontend.setVringCall(index, callFd);
     await frontend.setVringKick(index, kickFd);
+  }
+
+  /** VIRTIO 1.3 §2.6.1: a stopped queue gets another ring, which begins where rings do. */
+  async renew(index: number): Promise<void> {
+    this.queues[index]?.close();
+    const { queueSize: size, packed = false, inOrder = false } = this.#options;
+    const { withoutFeatures = 0n } = this.#options;
+    const eventIdx = !hasFeature(withoutFeatures, VIRTIO_F_RING_EVENT_IDX);
+    const queue = new TestQueue(this.memory, index, { size, eventIdx, packed, inOrder });
+    this.queues[index] = queue;
+    await this.startQueue(queue, queue.driver.resumeBase);
   }
 
   get connected(): VhostUserFrontend {

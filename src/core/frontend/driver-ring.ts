@@ -1,6 +1,7 @@
 // The driver side of a split virtqueue (VIRTIO 1.3 §2.7) on shared memory. Honest by default; raw
 // writers let a test say anything.
 
+import { ChainOrder } from './chain-order.js';
 import type { SharedMemory } from './shared-memory.js';
 
 export const DESC_NEXT = 1;
@@ -34,6 +35,8 @@ export interface DriverRingOptions {
   /** First avail index; also what used.idx starts with. */
   readonly base?: number;
   readonly eventIdx: boolean;
+  /** VIRTIO_F_IN_ORDER: the device gives chains back in turn; it may name only the last of many. */
+  readonly inOrder?: boolean;
 }
 
 export class DriverRing {
@@ -45,6 +48,7 @@ export class DriverRing {
   readonly #memory: SharedMemory;
   readonly #eventIdx: boolean;
   readonly #halves: Uint16Array;
+  readonly #order: ChainOrder | undefined;
   #free: number[];
   /** Head index to all descriptors of its chain. */
   readonly #chains = new Map<number, number[]>();
@@ -52,11 +56,12 @@ export class DriverRing {
   #kickedIndex: number;
   #usedIndex: number;
 
-  constructor(memory: SharedMemory, { size, base = 0, eventIdx }: DriverRingOptions) {
+  constructor(memory: SharedMemory, { size, base = 0, eventIdx, inOrder }: DriverRingOptions) {
     this.size = size;
     this.base = base;
     this.#memory = memory;
     this.#eventIdx = eventIdx;
+    this.#order = inOrder ? new ChainOrder() : undefined;
     this.descriptorOffset = memory.allocate(size * DESC_BYTES, 16);
     this.availOffset = memory.allocate(6 + 2 * size, 2);
     this.usedOffset = memory.allocate(6 + 8 * size, 4);
@@ -77,6 +82,7 @@ export class DriverRing {
   /** Puts a chain into the ring and makes it available; the head index. */
   add(buffers: readonly Buffer[], { indirect = false } = {}): number {
     const head = indirect ? this.#addIndirect(buffers) : this.#addDirect(buffers);
+    this.#order?.add(head, buffers);
     this.makeAvailable(head);
     return head;
   }
@@ -101,10 +107,18 @@ export class DriverRing {
     while (this.#usedIndex !== published) {
       const at = this.usedOffset + 4 + 8 * (this.#usedIndex % this.size);
       const id = this.#memory.view.getUint32(at, true);
-      taken.push({ id, length: this.#memory.view.getUint32(at + 4, true) });
-      this.#free.push(...(this.#chains.get(id) ?? []));
-      this.#chains.delete(id);
-      this.#usedIndex = (this.#usedIndex + 1) & INDEX_MASK;
+      const element = { id, length: this.#memory.view.getUint32(at + 4, true) };
+      const batch = this.#order?.take(element) ?? [element];
+      // §2.7.9: the index goes on by the whole batch, whatever of it was written.
+      if (batch.length > ((published - this.#usedIndex) & INDEX_MASK)) {
+        throw new Error(`the device returned ${id} out of its turn`);
+      }
+      for (const each of batch) {
+        taken.push(each);
+        this.#free.push(...(this.#chains.get(each.id) ?? []));
+        this.#chains.delete(each.id);
+      }
+      this.#usedIndex = (this.#usedIndex + batch.length) & INDEX_MASK;
     }
     // Ask for an interrupt at the very next element.
     this.setUsedEvent(this.#usedIndex);

@@ -1,6 +1,7 @@
 // The driver side of a packed virtqueue (VIRTIO 1.3 §2.8) on shared memory. Honest by default; raw
 // writers let a test say anything.
 
+import { ChainOrder } from './chain-order.js';
 import {
   type Buffer,
   DESC_INDIRECT,
@@ -41,6 +42,8 @@ export interface PackedDriverRingOptions {
   readonly size: number;
   readonly base?: Position;
   readonly eventIdx: boolean;
+  /** As of DriverRing. */
+  readonly inOrder?: boolean;
 }
 
 export class PackedDriverRing {
@@ -53,6 +56,7 @@ export class PackedDriverRing {
   readonly #memory: SharedMemory;
   readonly #eventIdx: boolean;
   readonly #halves: Uint16Array;
+  readonly #order: ChainOrder | undefined;
   readonly #ids: number[];
   /** Buffer id to the entries of its chain. */
   readonly #lengths = new Map<number, number>();
@@ -63,10 +67,11 @@ export class PackedDriverRing {
   #avail: Position;
   #used: Position;
 
-  constructor(memory: SharedMemory, { size, base, eventIdx }: PackedDriverRingOptions) {
+  constructor(memory: SharedMemory, { size, base, eventIdx, inOrder }: PackedDriverRingOptions) {
     this.size = size;
     this.#memory = memory;
     this.#eventIdx = eventIdx;
+    this.#order = inOrder ? new ChainOrder() : undefined;
     this.descriptorOffset = memory.allocate(size * DESC_BYTES, 16);
     this.availOffset = memory.allocate(EVENT_BYTES, 4);
     this.usedOffset = memory.allocate(EVENT_BYTES, 4);
@@ -109,6 +114,7 @@ export class PackedDriverRing {
       throw new RangeError(`the ring has ${this.#free} free descriptors, not ${entries}`);
     }
     this.#ids.pop();
+    this.#order?.add(id, buffers);
     if (indirect) {
       const length = buffers.length * DESC_BYTES;
       this.addRaw([{ address: this.#table(buffers), length, id, flags: DESC_INDIRECT }]);
@@ -140,15 +146,13 @@ export class PackedDriverRing {
     while (this.hasUsed) {
       const at = this.descriptorOffset + (this.#used & INDEX_MASK) * DESC_BYTES;
       const id = this.#memory.view.getUint16(at + 12, true);
-      taken.push({ id, length: this.#memory.view.getUint32(at + 8, true) });
-      const entries = this.#lengths.get(id);
-      if (entries === undefined) {
-        throw new Error(`the device returned buffer id ${id}, which it did not have`);
+      const element = { id, length: this.#memory.view.getUint32(at + 8, true) };
+      const batch = this.#order?.take(element) ?? [element];
+      taken.push(...batch);
+      // §2.8.11: the next used descriptor is behind the whole batch.
+      for (const each of batch) {
+        this.#giveBack(each.id);
       }
-      this.#lengths.delete(id);
-      this.#ids.push(id);
-      this.#free += entries;
-      this.#used = this.#advance(this.#used, entries);
     }
     this.#askForCall();
     return taken;
@@ -187,6 +191,17 @@ export class PackedDriverRing {
   setDriverEvent(place: Position, flags: number): void {
     Atomics.store(this.#halves, this.availOffset / 2, place);
     Atomics.store(this.#halves, (this.availOffset + EVENT_FLAGS_AT) / 2, flags);
+  }
+
+  #giveBack(id: number): void {
+    const entries = this.#lengths.get(id);
+    if (entries === undefined) {
+      throw new Error(`the device returned buffer id ${id}, which it did not have`);
+    }
+    this.#lengths.delete(id);
+    this.#ids.push(id);
+    this.#free += entries;
+    this.#used = this.#advance(this.#used, entries);
   }
 
   #askForCall(): void {

@@ -29,6 +29,8 @@ export interface RingDriverOptions {
   readonly size: number;
   readonly eventIdx: boolean;
   readonly packed?: boolean;
+  /** VIRTIO_F_IN_ORDER was negotiated. */
+  readonly inOrder?: boolean;
   /** Where both sides begin: an avail index, or of a packed ring index and wrap counter. */
   readonly base?: number;
 }

@@ -23,6 +23,11 @@ export const VIRTIO_F_RING_RESET = 1n << 40n;
 export const VIRTIO_F_ADMIN_VQ = 1n << 41n;
 export const VIRTIO_F_SUSPEND = 1n << 43n;
 
+/** What the rings of this library do, whatever the device. IN_ORDER and RING_RESET are left to the
+ *  device: its answers may come late, or a queue that begins anew mean a new driver. */
+export const RING_FEATURES =
+  VIRTIO_F_VERSION_1 | VIRTIO_F_RING_INDIRECT_DESC | VIRTIO_F_RING_EVENT_IDX | VIRTIO_F_RING_PACKED;
+
 export const VHOST_USER_PROTOCOL_F_MQ = 1n << 0n;
 export const VHOST_USER_PROTOCOL_F_LOG_SHMFD = 1n << 1n;
 export const VHOST_USER_PROTOCOL_F_RARP = 1n << 2n;

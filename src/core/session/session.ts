@@ -25,6 +25,7 @@ import {
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VhostUserError,
   VIRTIO_F_ACCESS_PLATFORM,
+  VIRTIO_F_IN_ORDER,
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_PACKED,
 } from '../protocol/index.js';
@@ -192,6 +193,7 @@ export class Session implements NotifierContext {
         inflight: this.#inflight?.id ?? NO_INFLIGHT,
         eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
         packed: this.packed,
+        inOrder: hasFeature(this.ackedFeatures, VIRTIO_F_IN_ORDER),
         addressing: addressingOf(this.ackedFeatures, this.protocolFeatures),
         inband: this.notifier.inband,
         pool: this.pool,

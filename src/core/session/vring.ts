@@ -11,6 +11,7 @@ export interface VringContext {
   readonly inflight?: InflightId;
   readonly eventIdx: boolean;
   readonly packed: boolean;
+  readonly inOrder: boolean;
   /** ADDRESSING_IO, ADDRESSING_GUEST. */
   readonly addressing: number;
   /** vhost-user: INBAND_NOTIFICATIONS is negotiated. */
@@ -158,7 +159,8 @@ export class Vring {
 
   /** Hands the vring to its worker. Throws VhostUserError when the worker can't run it. */
   async start(context: VringContext): Promise<void> {
-    const { memory, inflight = NO_INFLIGHT, eventIdx, packed, addressing, inband, pool } = context;
+    const { memory, inflight = NO_INFLIGHT, addressing, inband, pool } = context;
+    const { eventIdx, packed, inOrder } = context;
     const { addresses } = this;
     if (!this.ready || addresses === undefined) {
       return;
@@ -184,6 +186,7 @@ export class Vring {
       memory,
       inflight,
       packed,
+      inOrder,
       addressing,
       inbandKicks: this.#kickInband,
       inbandCalls: inband,

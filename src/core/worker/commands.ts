@@ -27,6 +27,8 @@ export interface VringStart {
   readonly memory: MemoryId;
   readonly inflight?: InflightId;
   readonly packed: boolean;
+  /** VIRTIO_F_IN_ORDER: chains are shown as used in the order in which they were made available. */
+  readonly inOrder?: boolean;
   /** ADDRESSING_IO, ADDRESSING_GUEST. */
   readonly addressing: number;
   /** Kicks come as `kickVring`: without kick descriptor the ring is not polled either. */

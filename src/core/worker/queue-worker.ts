@@ -369,6 +369,7 @@ export class QueueWorker {
       start.packed,
       start.addressing,
       start.areaQueue ?? start.queue,
+      start.inOrder ?? false,
     );
     if (result === 0) {
       this.#queues.add(start.queue);

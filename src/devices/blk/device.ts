@@ -10,14 +10,12 @@ import type {
 import { readState, writeState } from '../../core/device-state/state-pipe.js';
 import {
   hasFeature,
+  RING_FEATURES,
   VHOST_USER_PROTOCOL_F_PAGEFAULT,
   VhostUserError,
   VIRTIO_F_ACCESS_PLATFORM,
-  VIRTIO_F_RING_EVENT_IDX,
-  VIRTIO_F_RING_INDIRECT_DESC,
-  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_IN_ORDER,
   VIRTIO_F_RING_RESET,
-  VIRTIO_F_VERSION_1,
 } from '../../core/protocol/index.js';
 import {
   CONFIG_WRITEBACK_OFFSET,
@@ -96,11 +94,9 @@ export class BlkDevice implements VirtioDevice {
       (this.#options.readOnly
         ? VIRTIO_BLK_F_RO
         : VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES) |
-      VIRTIO_F_RING_INDIRECT_DESC |
-      VIRTIO_F_RING_EVENT_IDX |
-      VIRTIO_F_RING_PACKED |
+      RING_FEATURES |
       VIRTIO_F_RING_RESET |
-      VIRTIO_F_VERSION_1 |
+      (this.#options.inOrder ? VIRTIO_F_IN_ORDER : 0n) |
       (this.#options.iommu ? VIRTIO_F_ACCESS_PLATFORM : 0n)
     );
   }

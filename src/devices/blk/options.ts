@@ -41,6 +41,7 @@ export const blkOptionsSchema = z.strictObject({
     .refine((text) => Buffer.byteLength(text) <= SERIAL_BYTES_MAX, 'is longer than 20 bytes')
     .default('vhost-ts'),
   blockSize: z.union(BLOCK_SIZES.map((size) => z.literal(size))).optional(),
+  inOrder: z.boolean().default(false),
   iommu: z.boolean().default(false),
   postcopy: z.boolean().default(false),
   cache: z.enum(['writeback', 'writethrough', 'none']).default('writeback'),

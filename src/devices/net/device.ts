@@ -8,18 +8,13 @@ import type {
   VirtioDevice,
 } from '../../core/device.js';
 import { readState, writeState } from '../../core/device-state/state-pipe.js';
-import {
-  hasFeature,
-  VhostUserError,
-  VIRTIO_F_RING_EVENT_IDX,
-  VIRTIO_F_RING_INDIRECT_DESC,
-  VIRTIO_F_VERSION_1,
-} from '../../core/protocol/index.js';
+import { hasFeature, VhostUserError } from '../../core/protocol/index.js';
 import { check, native } from '../../native/index.js';
 import { CaptureFile } from './capture/capture-file.js';
 import { ControlState } from './control-state.js';
 import { NetCounters, type QueueCounts } from './counters.js';
 import {
+  CARD_RING_FEATURES,
   encodeConfig,
   MAC_BYTES,
   STATUS_ANNOUNCE,
@@ -117,9 +112,7 @@ export class NetDevice implements VirtioDevice {
       (this.#mtu === undefined ? 0n : VIRTIO_NET_F_MTU) |
       (this.#options.queuePairs > 1 ? VIRTIO_NET_F_MQ : 0n) |
       (this.#options.queuePairs > 1 && workersOf(this.#options) === 1 ? VIRTIO_NET_F_RSS : 0n) |
-      VIRTIO_F_RING_INDIRECT_DESC |
-      VIRTIO_F_RING_EVENT_IDX |
-      VIRTIO_F_VERSION_1
+      CARD_RING_FEATURES
     );
   }
 

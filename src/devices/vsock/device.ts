@@ -7,13 +7,7 @@ import type {
   VirtioDevice,
 } from '../../core/device.js';
 import { readState, writeState } from '../../core/device-state/state-pipe.js';
-import {
-  hasFeature,
-  VIRTIO_F_RING_EVENT_IDX,
-  VIRTIO_F_RING_INDIRECT_DESC,
-  VIRTIO_F_RING_PACKED,
-  VIRTIO_F_VERSION_1,
-} from '../../core/protocol/index.js';
+import { hasFeature, RING_FEATURES, VIRTIO_F_IN_ORDER } from '../../core/protocol/index.js';
 import {
   encodeConfig,
   VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
@@ -65,15 +59,15 @@ export class VsockDevice implements VirtioDevice {
     return QUEUE_SIZE;
   }
 
+  /** No RING_RESET: a transmit queue that begins anew means a new driver, to which no connection
+   *  belongs. */
   features(): bigint {
     return (
       VIRTIO_VSOCK_F_STREAM |
       VIRTIO_VSOCK_F_SEQPACKET |
       VIRTIO_VSOCK_F_NO_IMPLIED_STREAM |
-      VIRTIO_F_RING_INDIRECT_DESC |
-      VIRTIO_F_RING_EVENT_IDX |
-      VIRTIO_F_RING_PACKED |
-      VIRTIO_F_VERSION_1
+      RING_FEATURES |
+      VIRTIO_F_IN_ORDER
     );
   }
 

@@ -5,10 +5,10 @@ interface Test {
   teardown(fn: () => void): unknown;
 }
 
-function ringOn(t: Test, base: number, eventIdx = true) {
+function ringOn(t: Test, base: number, eventIdx = true, inOrder = false) {
   const memory = new SharedMemory({ sizeBytes: 1 << 16, guestBase: 0x10000n });
   t.teardown(() => memory.close());
-  return { memory, ring: new DriverRing(memory, { size: 4, base, eventIdx }) };
+  return { memory, ring: new DriverRing(memory, { size: 4, base, eventIdx, inOrder }) };
 }
 
 t.test('a direct chain as VIRTIO 1.3 §2.7.5 lays it out', async (t) => {
@@ -59,6 +59,36 @@ t.test('used elements come back once, descriptors with them', async (t) => {
   t.same(ring.takeUsed(), [{ id: head, length: 7 }]);
   t.same(ring.takeUsed(), []);
   t.equal(ring.freeCount, 4);
+});
+
+t.test('in order: one used element for a batch, the next behind it (§2.7.9)', async (t) => {
+  const { memory, ring } = ringOn(t, 65535, true, true);
+  const heads = [1, 2, 3, 4].map((bytes) => ring.add([{ offset: 0, bytes, writable: true }]));
+  const [a, b, c, d] = heads as [number, number, number, number];
+  const element = (slot: number, id: number, length: number) => {
+    memory.view.setUint32(ring.usedOffset + 4 + slot * 8, id, true);
+    memory.view.setUint32(ring.usedOffset + 4 + slot * 8 + 4, length, true);
+  };
+  ring.publish();
+  element(3, b, 1);
+  element(1, c, 2);
+  memory.view.setUint16(ring.usedOffset + 2, 2, true);
+  const used = [
+    { id: a, length: 1 },
+    { id: b, length: 1 },
+    { id: c, length: 2 },
+  ];
+  t.same(ring.takeUsed(), used, 'the second element lies behind the batch');
+  t.equal(ring.freeCount, 3);
+  element(2, d, 4);
+  ring.add([{ offset: 0, bytes: 5, writable: true }]);
+  memory.view.setUint16(ring.usedOffset + 2, 3, true);
+  t.same(ring.takeUsed(), [{ id: d, length: 4 }]);
+  ring.add([{ offset: 0, bytes: 6, writable: true }]);
+  const last = ring.add([{ offset: 0, bytes: 7, writable: true }]);
+  element(3, last, 7);
+  memory.view.setUint16(ring.usedOffset + 2, 4, true);
+  t.throws(() => ring.takeUsed(), /out of its turn/, 'the index says one, the element three');
 });
 
 t.test('kicks are wanted or not (§2.7.7)', async (t) => {

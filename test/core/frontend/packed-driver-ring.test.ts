@@ -15,11 +15,11 @@ const SIZE = 5;
 const A = 0x80;
 const U = 0x8000;
 
-function ringOn(t: Test, base?: number, eventIdx = true) {
+function ringOn(t: Test, base?: number, eventIdx = true, inOrder = false) {
   const memory = new SharedMemory({ sizeBytes: 1 << 16, guestBase: 0x10000n });
   t.teardown(() => memory.close());
   const at = base === undefined ? {} : { base };
-  const ring = new PackedDriverRing(memory, { size: SIZE, eventIdx, ...at });
+  const ring = new PackedDriverRing(memory, { size: SIZE, eventIdx, inOrder, ...at });
   const entry = (index: number) => {
     const from = ring.descriptorOffset + index * 16;
     const { view } = memory;
@@ -97,6 +97,22 @@ t.test('used descriptors come back once, entries and ids with them', async (t) =
   giveBack(2, 4, 0, false);
   t.throws(() => ring.takeUsed(), /id 4/, 'a buffer the device never had');
   t.throws(() => ring.add(Array(6).fill(buffer(16, false))), RangeError);
+});
+
+t.test('in order: one used descriptor for a batch, the next behind it (§2.8.11)', async (t) => {
+  const { ring, giveBack } = ringOn(t, 0x8000 | 3, true, true);
+  const ids = [1, 2, 1].map((pieces) => ring.add(Array(pieces).fill(buffer(9, true))));
+  const [a, b, c] = ids as [number, number, number];
+  ring.publish();
+  giveBack(3, b, 7, true);
+  const batch = [
+    { id: a, length: 9 },
+    { id: b, length: 7 },
+  ];
+  t.same(ring.takeUsed(), batch);
+  t.same([ring.hasUsed, ring.freeCount], [false, SIZE - 1]);
+  giveBack(1, c, 8, false);
+  t.same(ring.takeUsed(), [{ id: c, length: 8 }]);
 });
 
 t.test('kicks are wanted or not (§2.8.10)', async (t) => {

@@ -53,6 +53,7 @@ t.test('start, stop, start again', async (t) => {
     memory: memory.id,
     eventIdx: false,
     packed: false,
+    inOrder: false,
     addressing: 0,
     inband: false,
     pool,

@@ -2,6 +2,8 @@
 // code, what only looks wrong is served, and the process and the next queue are as before.
 
 import t, { type Test } from 'tap';
+import { GuestMemory } from '../../../src/core/memory/guest-memory.js';
+import { Virtqueue } from '../../../src/core/virtqueue/index.js';
 import { type Face, I, N, type Raw, RawRing, W } from '../../support/raw-ring.js';
 import { openDescriptors } from '../../support/resources.js';
 
@@ -364,5 +366,69 @@ onFaces('RG-051 PK-010: the smallest and the largest ring, and odd ones', (t, fa
     }
     ring.rig.driver.publish();
     t.same(ring.popAll().length, count, `${packed ? 'packed' : 'split'} ${size}`);
+    ring.rig.close();
+  }
+  for (const [packed, maxSize] of [
+    [false, 32769],
+    [true, 32769],
+    [true, 0],
+  ] as const) {
+    const make = () => new Virtqueue({ memory: GuestMemory.empty(), maxSize, packed });
+    t.throws(make, { code: 'INVALID_MAX_SIZE' }, `${packed ? 'packed' : 'split'} ${maxSize}`);
+  }
+});
+
+onFaces('RG-042: memory of a running ring removed', (t, face) => {
+  for (const packed of [false, true]) {
+    const ring = new RawRing(t, face, { packed, size: 8 });
+    const { fd, region } = ring.rig.shared;
+    const elsewhere = { ...region, fd, guestAddress: 1n << 40n, userAddress: 1n << 40n };
+    for (const without of [GuestMemory.empty(), GuestMemory.of([elsewhere])]) {
+      const ids = ring.rig.offer(2);
+      t.throws(() => ring.queue.setMemory(without), { code: 'RING_OUTSIDE_MEMORY' });
+      t.same(ring.popAll(), Array(2).fill([4, 16]), 'the former memory is in use still');
+      for (const id of ids) {
+        ring.queue.addUsed(id, 0);
+      }
+      t.equal(ring.rig.driver.takeUsed().length, 2);
+      without.release();
+    }
+    ring.rig.close();
+  }
+});
+
+onFaces('PK-013: bases with wrap counters, good and bad', (t, face) => {
+  for (const base of [0x8000, 0x8006, 0, 6]) {
+    const ring = new RawRing(t, face, { packed: true, size: 7, base });
+    const ids = ring.rig.offer(2);
+    t.same(ring.popAll(), Array(2).fill([4, 16]), `0x${base.toString(16)}`);
+    for (const id of ids) {
+      ring.queue.addUsed(id, 1);
+    }
+    t.equal(ring.rig.driver.takeUsed().length, 2);
+    t.equal(ring.queue.nextUsed, ring.queue.nextAvail);
+    ring.rig.close();
+  }
+  const ring = new RawRing(t, face, { packed: true, size: 7 });
+  ring.queue.ready = false;
+  const restored = (nextAvail: number, nextUsed: number) => {
+    const state = { ...ring.queue.state(), nextAvail, nextUsed, ready: true };
+    const queue = Virtqueue.restore(ring.rig.memory, state);
+    const valid = queue.isValid();
+    queue.ready = false;
+    return valid;
+  };
+  t.ok(restored(1, 0x8006), 'two chains out, over the end');
+  for (const [nextAvail, nextUsed] of [
+    [0x8000, 0x8007],
+    [0x8007, 0x8000],
+    [7, 7],
+    [0x8003, 0x8005],
+    [5, 0x8003],
+    [0xffff, 0xffff],
+    [0x10000, 0x8000],
+  ] as const) {
+    const what = `0x${nextAvail.toString(16)}, 0x${nextUsed.toString(16)}`;
+    t.throws(() => restored(nextAvail, nextUsed), { code: 'INVALID_POSITION' }, what);
   }
 });

@@ -174,6 +174,21 @@ t.test('stopping waits for what is in flight', async (t) => {
   t.equal(errnoName(-rig.ask({ kind: 'stopVring', queue: 0 })), 'ENOENT', 'there is none');
 });
 
+t.test('VIRTIO_F_IN_ORDER: what ends early is shown in its turn', async (t) => {
+  const { rig, ring, memory } = openRig(t);
+  rig.ask({ kind: 'startVring', start: ring.start(0, memory, { inOrder: true }) });
+  const heads = [ring.add(request(HOLD)), ring.add(request(COMPLETE)), ring.add(request(COMPLETE))];
+  rig.turns(50);
+  t.equal(ring.usedIndex, 0);
+  t.equal(rig.worker.inFlight(0), 3, 'a stop waits for those that wait');
+  rig.ask({ kind: 'deviceMessage', message: 'release', queues: ALL_QUEUES });
+  rig.turnUntil(() => ring.usedIndex === 3, 'all of them');
+  t.same(
+    ring.used().map(({ head }) => head),
+    heads,
+  );
+});
+
 t.test('what can not start answers why, and keeps no descriptor', async (t) => {
   const { rig, ring, memory } = openRig(t);
   const rows = [

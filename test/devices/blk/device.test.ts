@@ -30,6 +30,7 @@ const writeback = (device: BlkDevice) => device.getConfig(32, 1)[0];
 
 t.test('features', async (t) => {
   t.equal(open(t).device.features(), 0x105_3000_7e44n);
+  t.equal(open(t, { inOrder: true }).device.features(), 0x10d_3000_7e44n);
   const { device } = open(t, { readOnly: true });
   t.equal(device.features(), 0x105_3000_1e64n);
   t.equal(device.features() & VIRTIO_BLK_F_RO, VIRTIO_BLK_F_RO);

@@ -37,6 +37,7 @@ t.test('defaults', async (t) => {
     serial: 'vhost-ts',
     cache: 'writeback',
     imageLock: 'open',
+    inOrder: false,
     iommu: false,
     postcopy: false,
   });

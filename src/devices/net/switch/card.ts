@@ -2,13 +2,9 @@
 
 import { randomBytes } from 'node:crypto';
 import type { DataHalf, DeviceHost, VirtioDevice } from '../../../core/device.js';
-import {
-  VIRTIO_F_RING_EVENT_IDX,
-  VIRTIO_F_RING_INDIRECT_DESC,
-  VIRTIO_F_VERSION_1,
-} from '../../../core/protocol/index.js';
 import { NetCounters, type QueueCounts } from '../counters.js';
 import {
+  CARD_RING_FEATURES,
   encodeConfig,
   MAC_BYTES,
   STATUS_LINK_UP,
@@ -89,9 +85,7 @@ export class SwitchCard implements VirtioDevice {
       VIRTIO_NET_F_STATUS |
       VIRTIO_NET_F_SPEED_DUPLEX |
       (this.#mtu === undefined ? 0n : VIRTIO_NET_F_MTU) |
-      VIRTIO_F_RING_INDIRECT_DESC |
-      VIRTIO_F_RING_EVENT_IDX |
-      VIRTIO_F_VERSION_1
+      CARD_RING_FEATURES
     );
   }
 
