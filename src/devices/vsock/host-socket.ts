@@ -21,6 +21,7 @@ const SHUT_WR = 1;
 const SHUT_RDWR = 2;
 
 const EAGAIN = -constants.errno.EAGAIN;
+const EMSGSIZE = -constants.errno.EMSGSIZE;
 
 /** Whole messages that wait for a socket, and those that were cut short by an empty one: tiny ones
  *  cost credit of a byte each, empty ones none. */
@@ -169,16 +170,52 @@ export class HostSocket {
     bytes: number,
     header: Uint8Array,
   ): number | undefined {
-    const { chains, head } = buffers;
-    const lengthAt = 4 * WORD_LENGTH;
-    return this.#received(
-      this.#context.receiveScattered(this.fd, chains, head, count, bytes, header, lengthAt),
-    );
+    return this.#received(this.#scattered(buffers, count, bytes, header, false));
   }
 
-  /** A whole message into private memory; its length, also when it did not fit. */
-  receiveMessage(to: Uint8Array): number | undefined {
-    return this.#received(native.hostReceive(this.fd, to, 0, to.byteLength, false));
+  /** The length of the next message, which stays where it is; 0 at the end, undefined: none now. */
+  nextMessageBytes(): number | undefined {
+    return this.#received(native.hostReceive(this.fd, NOTHING, 0, 0, true));
+  }
+
+  /** The next message, of so many bytes, straight into the first `count` buffers; false: they take
+   *  it only part by part, and nothing has happened. */
+  receiveMessage(
+    buffers: ReceiveBuffers,
+    count: number,
+    bytes: number,
+    header: Uint8Array,
+  ): boolean {
+    const got = this.#scattered(buffers, count, bytes, header, true);
+    return got !== EMSGSIZE && this.#received(got) === bytes;
+  }
+
+  /** The next message, of so many bytes, into private memory. */
+  takeMessage(bytes: number): Uint8Array | undefined {
+    const message = new Uint8Array(bytes);
+    const got = this.#received(native.hostReceive(this.fd, message, 0, bytes, false));
+    return got === bytes ? message : undefined;
+  }
+
+  #scattered(
+    buffers: ReceiveBuffers,
+    count: number,
+    bytes: number,
+    header: Uint8Array,
+    whole: boolean,
+  ): number {
+    const { chains, head } = buffers;
+    const lengthAt = 4 * WORD_LENGTH;
+    return this.#context.receiveScattered(
+      this.fd,
+      chains,
+      head,
+      count,
+      bytes,
+      header,
+      lengthAt,
+      whole,
+    );
   }
 
   #received(got: number): number | undefined {
