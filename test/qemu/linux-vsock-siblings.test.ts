@@ -25,6 +25,8 @@ import { temporaryDirectory } from '../support/resources.js';
 import { until } from '../support/until.js';
 
 const CIDS = [3, 4] as const;
+/** Marks a message with MSG_EOR, which the socket pair between two workers drops. */
+const FAILS = ['SOCK_SEQPACKET msg bounds'];
 const CONTROL_PORT = 7000;
 const RUN_LIMIT_MS = 600_000;
 t.setTimeout(2 * RUN_LIMIT_MS);
@@ -133,14 +135,13 @@ for (const { title, whyNot, boot } of [
     const cases = testCases();
     t.ok(cases.length > 0);
     for (const { id, name } of cases) {
-      t.equal(await play(client, server, only(id, cases.length)), '', name);
+      const wrong = await play(client, server, only(id, cases.length));
+      t.equal(wrong === '' ? 'passes' : 'fails', FAILS.includes(name) ? 'fails' : 'passes', name);
+      if (wrong !== '') t.comment(wrong);
     }
     for (const { machine, words } of [client, server]) {
       words.say('poweroff');
-      t.ok(
-        await machine.console.waitFor('end poweroff', TEST_LIMIT_MS),
-        machine.console.tail(20).join('\n'),
-      );
+      t.ok(await machine.console.waitFor('end poweroff', TEST_LIMIT_MS), 'it powers off');
       t.same(machine.console.troubles, []);
     }
   });
