@@ -227,8 +227,8 @@ export interface HandlerContext {
    *
    * @param from   place in `chains` of the first
    * @param bytes  at most so many, without prefixes
-   * @param whole  a message of `bytes`: -EMSGSIZE, and it stays in the socket, when the chains can't
-   *   take all of it at a time
+   * @param whole  a message of `bytes`: -EMSGSIZE, and it stays in the socket, when the chains
+   *   can't take all of it at a time
    * @returns bytes received without prefixes, or -errno
    */
   receiveScattered(

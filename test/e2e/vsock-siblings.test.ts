@@ -25,6 +25,7 @@ import {
 
 const SEND = 2;
 const EOM = 1;
+const EOR = 2;
 const HOST = 2;
 
 const { daemon, directory, guest } = await siblingScene(
@@ -76,10 +77,19 @@ t.test('a stream between two guests', async (t) => {
 t.test('messages between two guests', async (t) => {
   const [a, b] = [await guest(t, 4), await guest(t, 5)];
   const { ours } = await pair(a, b, 5000, VSOCK_SEQPACKET);
-  for (const text of ['one', 'another']) {
-    await a.say(ours, VSOCK_RW, EOM, Buffer.from(text));
-    t.match(await b.packetOf(VSOCK_RW), { flags: EOM, payload: Buffer.from(text) });
+  for (const [text, flags] of [
+    ['one', EOM],
+    ['end of a record', EOM | EOR],
+    ['another', EOM],
+  ] as const) {
+    await a.say(ours, VSOCK_RW, flags, Buffer.from(text));
+    t.match(await b.packetOf(VSOCK_RW), { flags, payload: Buffer.from(text) });
   }
+  await a.say(ours, VSOCK_RW, EOM | EOR);
+  await a.say(ours, VSOCK_RW, EOM, Buffer.from('behind an empty one'));
+  t.match(await b.packetOf(VSOCK_RW), { flags: EOM, payload: Buffer.from('behind an empty one') });
+  await a.say(ours, VSOCK_SHUTDOWN, SEND);
+  t.match(await b.packetOf(VSOCK_SHUTDOWN), { flags: SEND }, 'and the end is one');
 });
 
 t.test('VS-042 VS-001 nothing across groups, and nobody else', async (t) => {

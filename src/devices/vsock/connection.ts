@@ -12,7 +12,6 @@ import {
   OP_RESPONSE,
   OP_RST,
   OP_SHUTDOWN,
-  SEQ_EOM,
   SHUTDOWN_BOTH,
   SHUTDOWN_RECEIVE,
   SHUTDOWN_SEND,
@@ -182,6 +181,7 @@ export class Connection {
     this.#messageSentBytes += bytes;
     if (last) {
       this.#dropMessage();
+      this.socket.messageSent();
     }
     this.dataSent(bytes);
   }
@@ -247,9 +247,8 @@ export class Connection {
       this.reset();
       return;
     }
-    const endOfMessage = this.type === TYPE_SEQPACKET && (flags & SEQ_EOM) !== 0;
     const held = this.socket.waitingBytes;
-    if (this.socket.send(chain, bytes, endOfMessage) === 'no-room') {
+    if (this.socket.send(chain, bytes, flags) === 'no-room') {
       this.reset();
       return;
     }

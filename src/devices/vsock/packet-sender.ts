@@ -9,7 +9,6 @@ import {
   HeaderWriter,
   OP_RST,
   OP_RW,
-  SEQ_EOM,
   TYPE_SEQPACKET,
   WORD_DST_CID,
   WORD_FLAGS,
@@ -27,7 +26,6 @@ const TURN_BUFFERS = 16;
 /** The rest of a guest's credit goes in halves, down to this: it tells of more room when little is
  *  left, and meanwhile there is something to send. */
 const LAST_BYTES = 4096;
-const END_OF_MESSAGE = Uint8Array.of(SEQ_EOM, 0, 0, 0);
 
 /** How many of the first buffers have room for so much payload; fewer when there are no more. */
 function buffersFor(buffers: ReceiveBuffers, bytes: number, max = buffers.count): number {
@@ -44,6 +42,8 @@ export class PacketSender {
   readonly #connections: Connections;
   readonly #guestCid: number;
   readonly #header = new HeaderWriter();
+  /** Flags of a message's last packet, as they lie in its header. */
+  readonly #endFlags = new Uint8Array(4);
   /** Bytes that have gone by the kernel's hand, in all. */
   payloadBytes = 0;
 
@@ -119,13 +119,14 @@ export class PacketSender {
     const room = Math.min(buffers.bytes(0) - HEADER_BYTES, connection.credit.sendable);
     const bytes = Math.min(room, rest.byteLength);
     const last = bytes === rest.byteLength;
+    const flags = last ? connection.socket.endFlags : 0;
     this.#context.copyIn(buffers.chain(0), HEADER_BYTES, rest, bytes);
     connection.messageSent(bytes, last);
-    return this.#packet(connection, buffers, OP_RW, last ? SEQ_EOM : 0, bytes);
+    return this.#packet(connection, buffers, OP_RW, flags, bytes);
   }
 
-  /** The next message straight into the buffers, if they and the guest's credit take all of it; else
-   *  it is kept by the connection. The buffers filled. */
+  /** The next message straight into the buffers, if they and the guest's credit take all of it;
+   *  else it is kept by the connection. The buffers filled. */
   #nextMessage(connection: Connection, buffers: ReceiveBuffers): number {
     const { socket, credit } = connection;
     const bytes = socket.nextMessageBytes();
@@ -142,7 +143,7 @@ export class PacketSender {
       return 0;
     }
     const offered = buffersFor(buffers, bytes);
-    const header = this.#headerOf(connection, OP_RW, offered === 1 ? SEQ_EOM : 0, 0);
+    const header = this.#headerOf(connection, OP_RW, offered === 1 ? socket.endFlags : 0, 0);
     if (bytes > credit.sendable || !socket.receiveMessage(buffers, offered, bytes, header)) {
       const message = socket.takeMessage(bytes);
       if (message !== undefined) {
@@ -151,9 +152,10 @@ export class PacketSender {
       return 0;
     }
     if (offered > 1) {
-      this.#context.copyIn(buffers.chain(offered - 1), 4 * WORD_FLAGS, END_OF_MESSAGE, 4);
+      this.#endFlags[0] = socket.endFlags;
+      this.#context.copyIn(buffers.chain(offered - 1), 4 * WORD_FLAGS, this.#endFlags, 4);
     }
-    connection.dataSent(bytes);
+    connection.messageSent(bytes, true);
     credit.announce();
     return this.#complete(buffers, bytes);
   }
