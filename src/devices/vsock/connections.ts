@@ -17,7 +17,7 @@ import { Refusals } from './refusals.js';
 /** As many as one guest may have (VS-011): three times what anybody has asked for, and half of the
  *  descriptors a worker can watch. */
 export const CONNECTIONS_MAX = 32_768;
-/** How much all of them together may make us hold: 256 MiB with buffers of 256 KiB. */
+/** How many may make us hold something: 256 MiB with buffers of 256 KiB, in twice the memory. */
 const BACKLOGS_MAX = 1024;
 /** Of messages for the guest that it has no room for at once: hundreds of the largest. */
 const MESSAGES_BYTES_MAX = 64 << 20;
