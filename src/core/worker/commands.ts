@@ -116,5 +116,6 @@ export interface WorkerData {
   readonly engine: IoEngineName;
   readonly wakeFd: number;
   readonly pollUs: number;
+  readonly operationPollUs?: number | undefined;
   readonly callsReported: SharedArrayBuffer;
 }
