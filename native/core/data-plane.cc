@@ -32,6 +32,7 @@ DataPlane::DataPlane(const DataPlaneOptions& options, std::unique_ptr<IoEngine> 
       driverSpin_(options.pollUs),
       deviceSpin_(options.pollUs) {
   vrings_.resize(kQueuesMax);
+  frameQueues_.resize(kQueuesMax);
 }
 
 // The engine goes first: it waits for operations that still point into guest memory.
@@ -53,6 +54,7 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
   requests_ = completions_ = 0;
   dropReportedEvents();
   wake_ = false;
+  commandsFull_ = commandCount >= kCommandsMax;
   runCommands(std::min(commandCount, kCommandsMax));
   for (;;) {
     engine_->submit();
@@ -60,10 +62,13 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
     takePolled();
     publish();
     if (heldCalls_ > 0) callDue();
+    forwarded_ = false;
     popAll();
+    // Frames that went on by themselves don't wait for what TypeScript has to decide.
+    if (forwarded_) publish();
     if (requests_ + completions_ + events_ > 0 || wake_ || !mayBlock) return packTurn();
     if (quiesced()) return packTurn();
-    sleep();
+    if (!forwarded_) sleep();
   }
 }
 
@@ -121,10 +126,6 @@ void DataPlane::runCommands(uint32_t count) {
     }
     if (command.code == static_cast<uint32_t>(CommandCode::kCopyFrame)) {
       copyFrame(command);
-      continue;
-    }
-    if (command.code == static_cast<uint32_t>(CommandCode::kCopyFrames)) {
-      copyFrames(command);
       continue;
     }
     if (command.code == static_cast<uint32_t>(CommandCode::kUnpop)) {
@@ -284,7 +285,14 @@ void DataPlane::popVring(uint32_t queue, Vring* owner) {
     bytes += chain.readableBytes;
   }
   owner->requests += popped;
-  for (uint32_t i = 0; i < popped; i++) {
+  uint32_t done = 0;
+  if (frameQueues_[queue].keeps() && !owner->draining) {
+    keepPopped(queue, heads.data(), popped);
+    done = popped;
+  } else if (frameQueues_[queue].forwards()) {
+    done = forwardPopped(queue, heads.data(), popped);
+  }
+  for (uint32_t i = done; i < popped; i++) {
     fillRecord(owner->ring.chain(heads[i]), chainToken(queue, heads[i]), options_.headerBytes,
                &options_.exchange->requests[requests_++]);
   }

@@ -3,7 +3,7 @@
 import { basename } from 'node:path';
 import { type Log, SharedPool } from '../core/index.js';
 import { HostEndError } from '../devices/net/host-end-error.js';
-import { QUEUES_PER_PORT } from '../devices/net/switch/handler.js';
+import { QUEUES_PER_PORT } from '../devices/net/switch/switch-port.js';
 import { NetSwitch } from '../devices/net/switch/net-switch.js';
 import {
   type PortRule,

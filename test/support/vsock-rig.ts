@@ -42,6 +42,10 @@ export class PlainContext implements HandlerContext {
   useArena(): void {}
   useCapture(): void {}
   capture(): void {}
+  keepChains(): void {}
+
+  forwardFrames(): void {}
+
   limitTurn(): void {}
 
   askKicks(): void {}

@@ -25,8 +25,9 @@ import {
   VIRTIO_NET_F_SPEED_DUPLEX,
   VIRTIO_NET_F_STATUS,
 } from '../format.js';
-import { QUEUES_PER_PORT, type SwitchMessage } from './handler.js';
+import type { SwitchMessage } from './handler.js';
 import type { SwitchCardOptions } from './options.js';
+import { QUEUES_PER_PORT } from './switch-port.js';
 
 /** The first of a MAC that nobody was given: QEMU's, locally administered. */
 const RANDOM_MAC_PREFIX = [0x52, 0x54, 0x00] as const;
