@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "data-plane.h"
+#include "guest-access.h"
 #include "request-record.h"
 
 namespace vhost {
@@ -84,7 +85,7 @@ bool DataPlane::forward(uint32_t queue, uint16_t head, double nowMs) {
     to.count(static_cast<uint32_t>(total) - std::min(prefixBytes, kFrameHeaderBytes));
   }
   frameQueues_[queue].count(chain.readableBytes - std::min(chain.readableBytes, kFrameHeaderBytes));
-  complete(chainToken(queue, head), 0, 0, 0, 0);
+  used(vrings_[queue].get(), chainToken(queue, head), 0);
   return true;
 }
 
@@ -92,7 +93,10 @@ bool DataPlane::forward(uint32_t queue, uint16_t head, double nowMs) {
 void DataPlane::prefetchRoom(uint32_t chain) const {
   const DescriptorChain* target = chainOf(chain);
   if (target == nullptr || target->writableBytes == 0) return;
-  __builtin_prefetch(target->segments[target->readableSegments].iov_base, 1);
+  const auto* at = static_cast<const uint8_t*>(target->segments[target->readableSegments].iov_base);
+  prefetchForWrite(at);
+  // A small frame with its header is two lines.
+  prefetchForWrite(at + kCacheLineBytes);
 }
 
 // Chains the driver has posted since its ring was looked at last.

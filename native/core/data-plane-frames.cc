@@ -185,21 +185,23 @@ void DataPlane::copyFrame(const CommandRecord& command) {
 // pieces then.
 void DataPlane::copyInto(uint32_t to, const iovec& prefix, const DescriptorChain* from,
                          uint32_t offset, uint64_t length) {
-  const DescriptorChain* target = chainOf(to);
-  if (target == nullptr) return;
+  uint16_t head = 0;
+  Vring* receiver = vringOf(to, &head);
+  if (receiver == nullptr) return;
+  const DescriptorChain* target = &receiver->ring.chain(head);
   const iovec none = {};
   const iovec& room = target->writableBytes > 0 ? target->segments[target->readableSegments] : none;
   if (room.iov_len < prefix.iov_len || room.iov_len - prefix.iov_len < length) {
     copier_.begin();
     copier_.append(prefix.iov_base, prefix.iov_len);
     if (from != nullptr) copier_.append(*from, offset, length);
-    complete(to, 0, 0, 0, copier_.fill(*target));
+    used(receiver, to, copier_.fill(*target));
     return;
   }
   auto* at = static_cast<uint8_t*>(room.iov_base);
   if (prefix.iov_len > 0) std::memcpy(at, prefix.iov_base, prefix.iov_len);
   const uint64_t copied = from == nullptr ? 0 : from->copyOut(offset, at + prefix.iov_len, length);
-  complete(to, 0, 0, 0, static_cast<uint32_t>(prefix.iov_len + copied));
+  used(receiver, to, static_cast<uint32_t>(prefix.iov_len + copied));
 }
 
 bool DataPlane::frameTargets(const CommandRecord& command, const uint32_t** chains) {

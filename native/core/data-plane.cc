@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 
+#include "guest-access.h"
 #include "request-record.h"
 
 namespace vhost {
@@ -180,19 +181,22 @@ void DataPlane::complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, ui
   uint16_t head = 0;
   Vring* owner = vringOf(chain, &head);
   if (owner == nullptr) return;
-  if (!stale_.empty()) stale_.erase(chain);
-  if (owner->suspended) {
-    owner->ring.abandon(head);
-    return;
-  }
-  if (flags & kCommandTail) {
+  if ((flags & kCommandTail) && !owner->suspended) {
     const auto tail = static_cast<uint8_t>(tailByte);
     const DescriptorChain& written = owner->ring.chain(head);
     // Wraps for a chain without writable part; nothing is copied then.
     const uint32_t at = tailOffset == kTailLast ? written.writableBytes - 1 : tailOffset;
     written.copyIn(at, &tail, 1);
   }
-  owner->ring.addUsed(head, usedLength);
+  used(owner, chain, usedLength);
+}
+
+// A chain in flight of this vring's.
+void DataPlane::used(Vring* owner, uint32_t chain, uint32_t length) {
+  const auto head = static_cast<uint16_t>(chain & 0xffff);
+  if (!stale_.empty()) stale_.erase(chain);
+  if (owner->suspended) return owner->ring.abandon(head);
+  owner->ring.addUsed(head, length);
   owner->usedSinceCall++;
 }
 
@@ -261,6 +265,18 @@ void DataPlane::popAll() {
   firstActive_++;
 }
 
+namespace {
+
+// As much as a header declared is, or a small frame: two lines.
+inline void prefetchFront(const DescriptorChain& chain) {
+  if (chain.readableBytes == 0) return;
+  const auto* at = static_cast<const uint8_t*>(chain.segments[0].iov_base);
+  __builtin_prefetch(at);
+  if (chain.readableBytes > kCacheLineBytes) __builtin_prefetch(at + kCacheLineBytes);
+}
+
+}  // namespace
+
 void DataPlane::popVring(uint32_t queue, Vring* owner) {
   uint32_t count = 0;
   RingFault fault = owner->ring.map();
@@ -281,7 +297,7 @@ void DataPlane::popVring(uint32_t queue, Vring* owner) {
     if (fault != RingFault::kNone) break;
     const DescriptorChain& chain = owner->ring.chain(heads[popped++]);
     // The driver wrote it on another CPU: all of a batch's come over at a time, not one by one.
-    if (chain.readableBytes > 0) __builtin_prefetch(chain.segments[0].iov_base);
+    prefetchFront(chain);
     bytes += chain.readableBytes;
   }
   owner->requests += popped;

@@ -193,6 +193,7 @@ class DataPlane {
                         std::vector<ListedChains>* lists, FrameReport* reports);
   void captureReceived(const CommandRecord& command, const WaitingChains& chains);
   void copyFrame(const CommandRecord& command);
+  void used(Vring* owner, uint32_t chain, uint32_t length);
   void copyInto(uint32_t to, const iovec& prefix, const DescriptorChain* from, uint32_t offset,
                 uint64_t length);
   uint8_t* arenaTable(uint64_t offset, uint64_t bytes) const;
