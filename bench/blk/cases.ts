@@ -12,7 +12,8 @@ export interface Target {
 export interface DaemonSetting {
   readonly cache: 'page' | 'direct';
   readonly queues: number;
-  readonly pollUs: number;
+  /** undefined: what the daemon does when nothing is said. */
+  readonly pollUs?: number;
 }
 
 export interface BenchCase extends DaemonSetting {
@@ -31,8 +32,6 @@ const SEQUENTIAL_DEPTH = 8;
 const SPIN_US = 50;
 // A disk read takes longer than the cache's: the spin has to outlast it.
 const DIRECT_SPIN_US = 200;
-/** What both daemons do when nothing is said: `--poll-us`, and poll-max-ns of QEMU's iothreads. */
-const DEFAULT_SPIN_US = 32;
 
 const atLeast = (metric: Metric, ratio: number): Target => ({ metric, relation: '>=', ratio });
 const atMost = (metric: Metric, ratio: number): Target => ({ metric, relation: '<=', ratio });
@@ -58,14 +57,14 @@ function directReadTargets(depth: number): readonly Target[] {
 type Shape = Omit<BenchCase, 'name'>;
 
 function named(shape: Shape): BenchCase {
-  const spin = shape.pollUs === DEFAULT_SPIN_US ? '' : `/spin${shape.pollUs}`;
+  const spin = shape.pollUs === undefined ? '' : `/spin${shape.pollUs}`;
   const size = `${shape.blockBytes / 1024}k`;
   const load = `${shape.rw}/${size}/qd${shape.depth}/q${shape.queues}/${shape.mode}`;
   return { ...shape, name: `${shape.cache}/${load}${spin}` };
 }
 
 function randomReads(): Shape[] {
-  const base = { rw: 'randread', blockBytes: RANDOM_BYTES, pollUs: DEFAULT_SPIN_US } as const;
+  const base = { rw: 'randread', blockBytes: RANDOM_BYTES } as const;
   const shapes: Shape[] = [];
   for (const queues of [1, 4]) {
     for (const mode of ['event', 'poll'] as const) {
@@ -98,7 +97,7 @@ function otherSpins(): Shape[] {
 }
 
 function writesAndStreams(): Shape[] {
-  const base = { cache: 'page', queues: 1, pollUs: DEFAULT_SPIN_US, mode: 'event' } as const;
+  const base = { cache: 'page', queues: 1, mode: 'event' } as const;
   const writes = DEPTHS.map(
     (depth) => ({ rw: 'randwrite', blockBytes: RANDOM_BYTES, depth }) as const,
   );
@@ -113,7 +112,7 @@ export function allCases(): BenchCase[] {
 }
 
 export const settingKey = (setting: DaemonSetting): string =>
-  `${setting.cache}/q${setting.queues}/spin${setting.pollUs}`;
+  `${setting.cache}/q${setting.queues}/spin${setting.pollUs ?? ''}`;
 
 /** Cases in the order they run: each daemon setting once, reads before anything dirties pages. */
 export function groupBySetting(cases: readonly BenchCase[]): Map<string, BenchCase[]> {

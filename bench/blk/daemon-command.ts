@@ -26,7 +26,7 @@ function vhostTs(binPath: string, setting: DaemonSetting, place: DaemonPlace): C
   const args = [binPath, 'blk', '--socket', place.socketPath, '--image', place.imagePath];
   args.push('--num-queues', String(setting.queues));
   if (setting.cache === 'direct') args.push('--cache', 'none');
-  args.push('--poll-us', String(setting.pollUs));
+  if (setting.pollUs !== undefined) args.push('--poll-us', String(setting.pollUs));
   if (place.aio !== undefined) args.push('--aio', place.aio);
   return { command: process.execPath, args };
 }

@@ -12,6 +12,8 @@
 namespace vhost {
 namespace {
 
+constexpr int64_t kPollUsMax = 1'000'000;
+
 Napi::Value number(const Napi::CallbackInfo& info, int64_t value) {
   return Napi::Number::New(info.Env(), static_cast<double>(value));
 }
@@ -60,7 +62,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                              InstanceMethod<&Self::close>("close")}));
   }
 
-  // (exchange, uring, wakeFd, pollUs, headerBytes)
+  // (exchange, uring, wakeFd, pollUs, operationPollUs, headerBytes)
   explicit DataPlaneBinding(const Napi::CallbackInfo& info)
       : Napi::ObjectWrap<DataPlaneBinding>(info) {
     const Arguments arguments(info);
@@ -72,8 +74,9 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     options.exchange = reinterpret_cast<Exchange*>(exchange.data);
     options.uring = arguments.boolean(1);
     options.wakeFd = arguments.fd(2);
-    options.pollUs = static_cast<uint32_t>(arguments.integer(3, 0, 1000000));
-    options.headerBytes = static_cast<uint32_t>(arguments.integer(4, 0, kHeaderBytesMax));
+    options.pollUs = static_cast<uint32_t>(arguments.integer(3, 0, kPollUsMax));
+    options.operationPollUs = static_cast<uint32_t>(arguments.integer(4, 0, kPollUsMax));
+    options.headerBytes = static_cast<uint32_t>(arguments.integer(5, 0, kHeaderBytesMax));
     int error = 0;
     plane_ = DataPlane::create(options, &error);
     if (plane_ == nullptr) {

@@ -136,8 +136,9 @@ bool DataPlane::anyWork() const {
 void DataPlane::sleep() {
   const uint64_t sinceNs = monotonicNs();
   // The driver answers in microseconds, a disk in hundreds of them: one says nothing of the other.
-  SpinPolicy& policy = operations_.busy() == 0 ? driverSpin_ : deviceSpin_;
-  if (operations_.busy() < kSpinOperationsMax && policy.worthIt() && spin(sinceNs)) {
+  SpinPolicy& policy = operations_.busy() == 0 ? driverSpin_ : operationSpin_;
+  if (operations_.busy() < kSpinOperationsMax && policy.worthIt() &&
+      spin(sinceNs, policy.limitNs())) {
     policy.observe(monotonicNs() - sinceNs);
     return;
   }
@@ -157,13 +158,13 @@ void DataPlane::sleep() {
   policy.observe(monotonicNs() - sinceNs);
 }
 
-bool DataPlane::spin(uint64_t sinceNs) {
+bool DataPlane::spin(uint64_t sinceNs, uint64_t limitNs) {
   do {
     for (int i = 0; i < kLooksPerClock; i++) {
       if (anyWork()) return true;
       relaxCpu();
     }
-  } while (monotonicNs() - sinceNs < driverSpin_.limitNs());
+  } while (monotonicNs() - sinceNs < limitNs);
   return false;
 }
 

@@ -31,7 +31,7 @@ DataPlane::DataPlane(const DataPlaneOptions& options, std::unique_ptr<IoEngine> 
       engine_(std::move(engine)),
       operations_(engine_.get()),
       driverSpin_(options.pollUs),
-      deviceSpin_(options.pollUs) {
+      operationSpin_(options.operationPollUs) {
   vrings_.resize(kQueuesMax);
   frameQueues_.resize(kQueuesMax);
 }

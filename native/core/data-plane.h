@@ -25,10 +25,11 @@ namespace vhost {
 
 struct DataPlaneOptions {
   bool uring = true;
-  int wakeFd = -1;  // eventfd: another thread has something to say; borrowed
-  uint32_t pollUs = 0;
+  int wakeFd = -1;      // eventfd: another thread has something to say; borrowed
+  uint32_t pollUs = 0;  // how long to look for the driver's next request before sleeping
   uint32_t headerBytes = 0;
   Exchange* exchange = nullptr;  // borrowed
+  uint32_t operationPollUs = 0;  // the same while operations run
 };
 
 struct VringStart {
@@ -227,7 +228,7 @@ class DataPlane {
   void leaveRings();
   void stopPopping(uint32_t queue, Vring* vring, RingFault fault);
   void reportMissing(uint32_t queue, Vring* vring, RingFault fault);
-  bool spin(uint64_t sinceNs);
+  bool spin(uint64_t sinceNs, uint64_t limitNs);
   void sleep();
   void dropReportedEvents();
   uint32_t packTurn();
@@ -235,8 +236,8 @@ class DataPlane {
   DataPlaneOptions options_;
   std::unique_ptr<IoEngine> engine_;
   OperationRunner operations_;
-  SpinPolicy driverSpin_;  // nothing at the disk: the driver is next
-  SpinPolicy deviceSpin_;
+  SpinPolicy driverSpin_;  // no operation runs: the driver is next
+  SpinPolicy operationSpin_;
   Arena arena_;
   FrameReceiver frames_;
   FrameCopier copier_;

@@ -46,7 +46,8 @@ Rig::Rig(const RigOptions& given)
       callFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       errFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   int error = 0;
-  plane = DataPlane::create({options.uring, wakeFd, options.pollUs, kHeaderBytes, exchange.get()},
+  plane = DataPlane::create({options.uring, wakeFd, options.pollUs, kHeaderBytes, exchange.get(),
+                             options.operationPollUs},
                             &error);
   CHECK_EQ(error, 0);
   CHECK_EQ(plane->addFile(0, file.fd(), options.directAlign), 0);

@@ -15,6 +15,7 @@ namespace vhost::test {
 struct RigOptions {
   bool uring = true;
   uint32_t pollUs = 0;
+  uint32_t operationPollUs = 0;
   uint32_t directAlign = 0;  // the file is open for O_DIRECT
   bool kick = true;
   uint64_t fileBytes = 4 << 20;

@@ -57,6 +57,22 @@ TEST("a blocked turn ends by a kick with work, and by a wake-up; idle costs no C
   });
 }
 
+TEST("while no operation runs, the limit of operations counts for nothing") {
+  forBothEngines([](bool uring) {
+    Rig rig({.uring = uring, .operationPollUs = 200'000});
+    // Short waits, so that spinning would seem worth it.
+    for (int i = 0; i < 10; i++) {
+      const Later wake(2, [&] { eventfd_write(rig.wakeFd, 1); });
+      while (!rig.turn(true).wake) {
+      }
+    }
+    const int64_t before = cpuUs();
+    const Later wake(100, [&] { eventfd_write(rig.wakeFd, 1); });
+    CHECK(rig.turn(true).wake);
+    CHECK(cpuUs() - before < 30'000);
+  });
+}
+
 TEST("RG-044: a kick without buffers, and a storm of them, end no turn") {
   forBothEngines([](bool uring) {
     Rig rig({.uring = uring});

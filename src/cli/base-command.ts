@@ -10,8 +10,6 @@ import { LOG_FORMATS, LOG_LEVELS } from './log-choices.js';
 /** Devices a process has room for; also the number of io_urings. */
 const WORKERS_MAX = 64;
 const POLL_US_MAX = 1000;
-/** QEMU's iothreads spin as long by default; an idle guest costs nothing all the same. */
-const POLL_US_DEFAULT = 32;
 
 /** pino's number for 'error'. */
 const PINO_ERROR = 50;
@@ -72,10 +70,9 @@ export const WORKER_FLAGS = {
     description: 'how files are read and written; threads where io_uring is forbidden',
   }),
   'poll-us': Flags.integer({
-    default: POLL_US_DEFAULT,
     min: 0,
     max: POLL_US_MAX,
-    description: 'look for new requests for this many microseconds before sleeping',
+    description: 'look for this many microseconds before sleeping, while it pays',
     helpValue: 'N',
   }),
 } as const;

@@ -14,7 +14,7 @@ import {
 import { UserError } from './exit-codes.js';
 import { flagIssues, given } from './option-issues.js';
 import { HOST_END_EXIT_REASONS } from './run-net.js';
-import { loggerOf, type ServeFlags, serve } from './serve.js';
+import { loggerOf, POLL_US_DEFAULT, type ServeFlags, serve } from './serve.js';
 
 export interface SwitchFlags extends Omit<ServeFlags, 'socket' | 'fd'> {
   readonly switch: string;
@@ -49,7 +49,7 @@ export async function runSwitch(flags: SwitchFlags): Promise<void> {
       queuesPerThread: [-1n],
       dataHalf: netSwitch.dataHalf(),
       engine: flags.aio,
-      pollUs: flags['poll-us'],
+      pollUs: flags['poll-us'] ?? POLL_US_DEFAULT,
     },
     netSwitch.cards.map(() => QUEUES_PER_PORT),
   );

@@ -24,7 +24,7 @@ export interface ServeFlags {
   readonly client: boolean;
   readonly once: boolean;
   readonly aio: 'io_uring' | 'threads';
-  readonly 'poll-us': number;
+  readonly 'poll-us'?: number | undefined;
   readonly 'log-level': LogLevel;
   readonly 'log-format': LogFormat;
 }
@@ -43,9 +43,15 @@ export interface Served {
 export interface ServeOptions {
   readonly served: readonly Served[];
   readonly log: Log;
+  /** How long to look for the driver's next request where --poll-us does not say. Default:
+   *  POLL_US_DEFAULT. */
+  readonly pollUs?: number;
   /** SIGHUP: look at what lies behind the devices again. */
   readonly onReload?: () => void;
 }
+
+/** QEMU's iothreads spin as long by default; an idle guest costs nothing all the same. */
+export const POLL_US_DEFAULT = 32;
 
 /** A drain that hangs must not keep a service manager waiting: its limit is 90 s, ours less. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -59,12 +65,15 @@ export async function serve(
   flags: Omit<ServeFlags, 'socket' | 'fd'>,
   options: ServeOptions,
 ): Promise<void> {
-  const { served, log } = options;
+  const { served, log, pollUs: devicePollUs = POLL_US_DEFAULT } = options;
   const listeners = openListeners(served, flags.client);
   const daemons = served.map(({ device, workers, share }, index) => {
     const listener = listeners[index] as Listener;
-    const { once, aio, 'poll-us': pollUs } = flags;
-    return new Daemon({ device, listener, log, workers, engine: aio, pollUs, once, share });
+    const { once, aio, 'poll-us': asked } = flags;
+    const pollUs = asked ?? devicePollUs;
+    const operationPollUs = asked ?? POLL_US_DEFAULT;
+    const how = { workers, engine: aio, pollUs, operationPollUs, once, share };
+    return new Daemon({ device, listener, log, ...how });
   });
   setStop((signal) => {
     log.info({ signal }, 'stopping');

@@ -313,6 +313,7 @@ interface Addon {
     uring: boolean,
     wakeFd: number,
     pollUs: number,
+    operationPollUs: number,
     headerBytes: number,
   ) => DataPlane;
   /** Tables of request records and of used records (head, written bytes: two words each). */

@@ -229,7 +229,7 @@ function badCalls(name: string, kinds: readonly Kind[]): unknown[][] {
 function openPlane(uring = false) {
   const tables = new exchange.Exchange();
   const wakeFd = eventfd();
-  const plane = new native.DataPlane(tables.bytes, uring, wakeFd, 0, 16);
+  const plane = new native.DataPlane(tables.bytes, uring, wakeFd, 0, 0, 16);
   return { tables, wakeFd, plane };
 }
 
@@ -321,9 +321,12 @@ t.test('handles and ranges that do not exist are a TypeError', async (t) => {
     ['more fds than the array', () => native.socketSend(NO_FD, bytes, 0, 8, fds, 5)],
     ['no room for a pair', () => native.socketPair(new Int32Array(1))],
     ['detached buffer', () => native.socketSend(NO_FD, gone, 0, 8, fds, 0)],
-    ['detached exchange', () => new native.DataPlane(detached, false, NO_FD, 0, 16)],
-    ['exchange too small', () => new native.DataPlane(new Uint8Array(64), false, NO_FD, 0, 16)],
-    ['header too long', () => new native.DataPlane(new exchange.Exchange().bytes, false, 0, 0, 49)],
+    ['detached exchange', () => new native.DataPlane(detached, false, NO_FD, 0, 0, 16)],
+    ['exchange too small', () => new native.DataPlane(new Uint8Array(64), false, NO_FD, 0, 0, 16)],
+    [
+      'header too long',
+      () => new native.DataPlane(new exchange.Exchange().bytes, false, 0, 0, 0, 49),
+    ],
     ['empty mapping', () => native.mapShared(NO_FD, 0, 0)],
     ['mapping over 4 GiB', () => native.mapShared(NO_FD, 0, 2 ** 32 + 4096)],
     ['class without new', () => (native.Watcher as unknown as AnyFunction)(0, () => {})],

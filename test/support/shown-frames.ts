@@ -7,7 +7,7 @@ export type Show = (tag: number, frame: Uint8Array) => void;
 
 export function showInto(t: Test, ring: SharedArrayBuffer): Show {
   const wakeFd = check('eventfd', native.eventfdCreate(0));
-  const plane = new native.DataPlane(new exchange.Exchange().bytes, false, wakeFd, 0, 0);
+  const plane = new native.DataPlane(new exchange.Exchange().bytes, false, wakeFd, 0, 0, 0);
   check('capture', plane.setCapture(new Uint8Array(ring)));
   t.teardown(() => {
     plane.close();

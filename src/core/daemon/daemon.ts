@@ -25,7 +25,10 @@ export interface DaemonOptions {
   readonly log: Log;
   readonly workers: number;
   readonly engine: IoEngineName;
+  /** How long a worker looks before it sleeps: for the driver's next request, and while operations
+   *  of its device run (default: as long). Microseconds. */
   readonly pollUs: number;
+  readonly operationPollUs?: number | undefined;
   /** Workers that serve other devices too, and outlive this daemon. Default: its own. */
   readonly share?: PoolShare | undefined;
   /** End after the first session that negotiated something. */
@@ -113,13 +116,15 @@ export class Daemon {
   }
 
   #openPool(events: WorkerPoolEvents): QueueWorkers {
-    const { device, workers, engine, pollUs, share } = this.#options;
+    const { device, workers, engine, pollUs, operationPollUs, share } = this.#options;
     if (share !== undefined) {
       share.events = events;
       return share;
     }
     const queuesPerThread = device.queuesPerThread?.(workers) ?? roundRobin(device, workers);
-    return new WorkerPool({ queuesPerThread, dataHalf: device.dataHalf(), engine, pollUs }, events);
+    const dataHalf = device.dataHalf();
+    const how = { queuesPerThread, dataHalf, engine, pollUs, operationPollUs };
+    return new WorkerPool(how, events);
   }
 
   /** A worker that ends takes the daemon with it: its rings have no other. */

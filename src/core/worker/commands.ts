@@ -114,5 +114,6 @@ export interface WorkerData {
   readonly engine: IoEngineName;
   readonly wakeFd: number;
   readonly pollUs: number;
+  readonly operationPollUs?: number | undefined;
   readonly callsReported: SharedArrayBuffer;
 }

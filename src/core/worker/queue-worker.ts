@@ -29,6 +29,8 @@ export interface QueueWorkerOptions {
   readonly engine: IoEngineName;
   readonly wakeFd: number;
   readonly pollUs: number;
+  /** Default: pollUs. */
+  readonly operationPollUs?: number | undefined;
   /** The next command of the control thread, if there is one; never waits. */
   readonly nextCommand: () => NumberedCommand | undefined;
   readonly report: (report: WorkerReport) => void;
@@ -428,11 +430,12 @@ export class QueueWorker {
 }
 
 function openPlane(
-  { engine, wakeFd, pollUs, factory }: QueueWorkerOptions,
+  { engine, wakeFd, pollUs, operationPollUs = pollUs, factory }: QueueWorkerOptions,
   tables: exchange.Exchange,
 ): { plane: DataPlane; engine: IoEngineName } {
+  const { headerBytes } = factory;
   const open = (uring: boolean) =>
-    new native.DataPlane(tables.bytes, uring, wakeFd, pollUs, factory.headerBytes);
+    new native.DataPlane(tables.bytes, uring, wakeFd, pollUs, operationPollUs, headerBytes);
   if (engine === 'io_uring') {
     try {
       return { plane: open(true), engine: 'io_uring' };

@@ -17,6 +17,7 @@ new QueueWorker({
   engine: data.engine,
   wakeFd: data.wakeFd,
   pollUs: data.pollUs,
+  operationPollUs: data.operationPollUs,
   callsReported: data.callsReported,
   nextCommand: () => receiveMessageOnPort(port)?.message as NumberedCommand | undefined,
   report: (report) => port.postMessage(report),

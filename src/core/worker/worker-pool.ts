@@ -30,6 +30,7 @@ export interface WorkerPoolOptions {
   readonly dataHalf: DataHalf;
   readonly engine: IoEngineName;
   readonly pollUs: number;
+  readonly operationPollUs?: number | undefined;
 }
 
 export interface WorkerPoolEvents {
@@ -145,7 +146,7 @@ export class WorkerPool {
     native.fdClose(slot.wakeFd);
   }
 
-  #open({ dataHalf, engine, pollUs }: WorkerPoolOptions): Slot {
+  #open({ dataHalf, engine, pollUs, operationPollUs }: WorkerPoolOptions): Slot {
     const wakeFd = check('eventfd', native.eventfdCreate(0));
     const data: WorkerData = {
       handlerModule: dataHalf.moduleUrl,
@@ -154,6 +155,7 @@ export class WorkerPool {
       engine,
       wakeFd,
       pollUs,
+      operationPollUs,
       callsReported: this.#callsReported,
     };
     const worker = new Worker(new URL('./worker-main.js', import.meta.url), { workerData: data });

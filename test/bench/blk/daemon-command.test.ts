@@ -19,6 +19,8 @@ t.test('vhost-ts', async (t) => {
   ]);
   const plain = daemonCommand(own, { cache: 'page', queues: 1, pollUs: 0 }, place).args;
   t.same(plain.slice(-4), ['--num-queues', '1', '--poll-us', '0'], 'no spin unless asked');
+  const silent = daemonCommand(own, { cache: 'page', queues: 1 }, place).args;
+  t.same(silent.slice(-2), ['--num-queues', '1'], 'the default is left to it');
   const other = parseDaemonKind('vhost-ts:/other/bin.js', '/own/bin.js');
   t.equal(daemonCommand(other, setting, place).args[0], '/other/bin.js');
 });
