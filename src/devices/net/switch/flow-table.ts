@@ -1,7 +1,7 @@
-// What the fabric has decided, for native code to go by: frames of a guest with the same front go the
-// same way without being decided again, until the decision is taken back or a tenth of a second has
-// passed. Then one of them is decided anew, and its sender heard of again. A frame decided costs four
-// times as much as one that a flow speaks for.
+// What the fabric has decided, for native code to go by: frames of a guest with the same front
+// go the same way without being decided again, until the decision is taken back or a tenth of a
+// second has passed. Then one of them is decided anew, and its sender heard of again. A frame
+// decided costs four times as much as one that a flow speaks for.
 
 import type { Batch } from '../../../core/virtqueue/batch.js';
 import { exchange } from '../../../native/index.js';
