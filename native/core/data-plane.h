@@ -144,7 +144,7 @@ class DataPlane {
   // receiveScattered() into chains in flight, all of one queue; -EINVAL when one is not. They stay
   // open.
   int64_t receiveScattered(int fd, const uint32_t* chains, uint32_t count, uint64_t bytes,
-                           const Prefix& prefix);
+                           const Prefix& prefix, bool whole);
 
   // From now on chains of a queue are not shown but kept on the ChainShelf at this place of the
   // arena; of one that drains they are, for nobody to keep. Counts: see frame-flow.h; borrowed for
