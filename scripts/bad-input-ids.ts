@@ -238,6 +238,7 @@ export const BAD_INPUT_IDS: Readonly<Record<string, string>> = {
   'NT-034': 'addresses spoofed, of a group, zero; storms',
   'NT-035': 'an MTU out of range, a RARP of garbage',
   'NT-036': 'a peer without the offloads the sender used',
+  'NT-037': 'frames to be sent in buffers marked as writable',
   'VS-001': 'packets from or to somebody else',
   'VS-002': 'socket types nobody knows or agreed on',
   'VS-003': 'packets whose op nobody knows',

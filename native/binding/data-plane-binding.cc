@@ -112,8 +112,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
   }
 
   // (queue, size, descriptor, available, used, base, eventIdx, kick, call, err, memory, inflight,
-  // packed, addressing, areaQueue, inOrder); inflight 0: none; addressing 1: I/O addresses, 2:
-  // guest addresses.
+  // packed, addressing, areaQueue, inOrder, readOnly); inflight 0: none; addressing 1: I/O
+  // addresses, 2: guest addresses.
   Napi::Value startVring(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
     DataPlane* self = plane(info);
@@ -131,6 +131,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     start.addressing = {(addressing & 1) != 0, (addressing & 2) != 0};
     start.areaQueue = static_cast<uint32_t>(arguments.integer(14, 0, DataPlane::kQueuesMax - 1));
     start.inOrder = arguments.boolean(15);
+    start.readOnly = arguments.boolean(16);
     auto memory = memoryById(arguments.u32(10));
     if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
     const uint32_t inflight = arguments.u32(11);

@@ -24,6 +24,11 @@ Napi::Value adopt(const Napi::CallbackInfo& info) {
   return number(info, tapAdopt(arguments.fd(0), arguments.u32(1)));
 }
 
+Napi::Value setPersistent(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  return number(info, tapSetPersistent(arguments.fd(0), arguments.boolean(1)));
+}
+
 Napi::Value setOffload(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   return number(info, tapSetOffload(arguments.fd(0), arguments.u32(1)));
@@ -48,6 +53,7 @@ Napi::Value setAddress(const Napi::CallbackInfo& info) {
 void initTap(Napi::Env env, Napi::Object exports) {
   exports.Set("tapOpen", Napi::Function::New(env, open));
   exports.Set("tapAdopt", Napi::Function::New(env, adopt));
+  exports.Set("tapSetPersistent", Napi::Function::New(env, setPersistent));
   exports.Set("tapSetOffload", Napi::Function::New(env, setOffload));
   exports.Set("tapAddress", Napi::Function::New(env, address));
   exports.Set("tapSetAddress", Napi::Function::New(env, setAddress));

@@ -36,12 +36,17 @@ class ChainBuilder {
   RingFault openTable(AddressSpace* space, uint64_t address, uint32_t length, uint32_t ringSize,
                       const uint8_t** base);
 
+  // Of a queue that the device only reads, WRITE says nothing: every buffer is readable, and there
+  // is nothing of a chain the device could write into.
+  void setReadOnly(bool readOnly) { writeFlag_ = readOnly ? 0 : kDescWrite; }
+
   // In the header, to be inlined into the walks.
-  static RingFault append(AddressSpace* space, uint64_t address, uint32_t length, bool writable,
-                          DescriptorChain* chain) {
+  RingFault append(AddressSpace* space, uint64_t address, uint32_t length, uint16_t flags,
+                   DescriptorChain* chain) const {
     // Zero-length descriptors are skipped, not translated: no segment, no address to trust
     // (RG-028).
     if (length == 0) return RingFault::kNone;
+    const bool writable = (flags & writeFlag_) != 0;
     // §2.7.4.2: readable descriptors come before writable ones.
     if (!writable && chain->writableBytes > 0) return RingFault::kReadableLast;
     uint32_t& side = writable ? chain->writableBytes : chain->readableBytes;
@@ -57,6 +62,7 @@ class ChainBuilder {
   }
 
  private:
+  uint16_t writeFlag_ = kDescWrite;
   std::vector<iovec> tableSegments_;
   std::vector<uint8_t> tableCopy_;
 };

@@ -14,10 +14,11 @@ int DataPlane::startVring(const VringStart& start, std::shared_ptr<GuestMemory> 
   added->setCall(start.callFd);
   added->setErr(start.errFd);
   if (start.queue >= kQueuesMax || vrings_[start.queue] != nullptr) return -EINVAL;
-  const int result = added->ring.start(std::move(memory),
-                                       {start.packed, start.size, start.addresses, start.availBase,
-                                        start.eventIdx, start.addressing, start.inOrder},
-                                       ringLog(start.queue));
+  const int result =
+      added->ring.start(std::move(memory),
+                        {start.packed, start.size, start.addresses, start.availBase, start.eventIdx,
+                         start.addressing, start.inOrder, start.readOnly},
+                        ringLog(start.queue));
   if (result != 0) return result;
   const int tracked = added->ring.track(start.inflight, start.areaQueue);
   if (tracked != 0) return tracked;

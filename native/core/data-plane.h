@@ -45,6 +45,7 @@ struct VringStart {
   Addressing addressing = {};
   uint32_t areaQueue = 0;  // in the inflight area: the device's own index of the vring
   bool inOrder = false;
+  bool readOnly = false;
 };
 
 // Vrings by their index, both ends included: those of one device, where a data plane serves

@@ -304,7 +304,7 @@ RingFault PackedRing::walkLeftover(DescriptorChain* chain, uint16_t* id) {
     if (!alone) return RingFault::kIndirectNext;
     return walkTable(address, length, chain);
   }
-  return ChainBuilder::append(&space_, address, length, (flags & kDescWrite) != 0, chain);
+  return builder_.append(&space_, address, length, flags, chain);
 }
 
 // §2.8.7: entries one after another; of their flags only WRITE means something (PK-008).
@@ -315,8 +315,8 @@ RingFault PackedRing::walkTable(uint64_t address, uint32_t length, DescriptorCha
   for (const uint8_t* from = base; from != base + length; from += kDescBytes) {
     const uint64_t where = readOnce<uint64_t>(from);
     const uint32_t bytes = readOnce<uint32_t>(from + kLengthOffset);
-    const bool writable = (readOnce<uint16_t>(from + kFlagsOffset) & kDescWrite) != 0;
-    const RingFault fault = ChainBuilder::append(&space_, where, bytes, writable, chain);
+    const uint16_t flags = readOnce<uint16_t>(from + kFlagsOffset);
+    const RingFault fault = builder_.append(&space_, where, bytes, flags, chain);
     if (fault != RingFault::kNone) return fault;
   }
   return RingFault::kNone;

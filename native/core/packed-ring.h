@@ -101,6 +101,9 @@ class PackedRing {
   bool enableNotification();
   void disableNotification();
 
+  // As SplitRing.
+  void setReadOnly(bool readOnly) { builder_.setReadOnly(readOnly); }
+
   // As SplitRing. What is written into the descriptor ring is logged where it lies in the guest's
   // memory, the log's own address is that of the device's event suppression structure.
   void setLog(RingLog log) { log_ = std::move(log); }

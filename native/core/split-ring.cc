@@ -202,8 +202,8 @@ RingFault SplitRing::pop(uint16_t* head) {
       if (descriptor.flags & kDescNext) return RingFault::kIndirectNext;
       return walkIndirect(descriptor, chain);
     }
-    const RingFault fault = ChainBuilder::append(&space_, descriptor.address, descriptor.length,
-                                                 (descriptor.flags & kDescWrite) != 0, chain);
+    const RingFault fault =
+        builder_.append(&space_, descriptor.address, descriptor.length, descriptor.flags, chain);
     if (fault != RingFault::kNone) return fault;
     if (!(descriptor.flags & kDescNext)) return RingFault::kNone;
     if (descriptor.next >= size_) return RingFault::kNextIndex;
@@ -221,8 +221,8 @@ RingFault SplitRing::walkIndirect(const Descriptor& table, DescriptorChain* chai
   for (uint32_t steps = 0; steps < entries; steps++) {
     const Descriptor descriptor = readDescriptor(base + index * kDescBytes);
     if (descriptor.flags & kDescIndirect) return RingFault::kIndirectNested;
-    const RingFault fault = ChainBuilder::append(&space_, descriptor.address, descriptor.length,
-                                                 (descriptor.flags & kDescWrite) != 0, chain);
+    const RingFault fault =
+        builder_.append(&space_, descriptor.address, descriptor.length, descriptor.flags, chain);
     if (fault != RingFault::kNone) return fault;
     if (!(descriptor.flags & kDescNext)) return RingFault::kNone;
     if (descriptor.next >= entries) return RingFault::kNextIndex;

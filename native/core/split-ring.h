@@ -76,6 +76,9 @@ class SplitRing {
   bool enableNotification();
   void disableNotification();
 
+  // Before start(): as ChainBuilder.
+  void setReadOnly(bool readOnly) { builder_.setReadOnly(readOnly); }
+
   // Before start(), or whenever the front-end changes its mind.
   void setLog(RingLog log) { log_ = std::move(log); }
   bool logging() const { return log_.active(); }

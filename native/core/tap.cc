@@ -46,6 +46,10 @@ int tapAdopt(int fd, uint32_t headerBytes) {
   return setHeaderBytes(fd, headerBytes);
 }
 
+int tapSetPersistent(int fd, bool persistent) {
+  return ioctl(fd, TUNSETPERSIST, persistent ? 1ul : 0ul) == 0 ? 0 : -errno;
+}
+
 int tapSetOffload(int fd, uint32_t offload) {
   return ioctl(fd, TUNSETOFFLOAD, static_cast<unsigned long>(offload)) == 0 ? 0 : -errno;
 }

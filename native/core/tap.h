@@ -12,6 +12,8 @@ namespace vhost {
 int tapOpen(const char* name, bool multiQueue, uint32_t headerBytes);
 // Sets up a tap somebody else opened. -ENOTSUP: it was opened without virtio-net header.
 int tapAdopt(int fd, uint32_t headerBytes);
+// Whether the interface outlives its descriptors.
+int tapSetPersistent(int fd, bool persistent);
 // What the reader of the descriptor takes (TUN_F_*).
 int tapSetOffload(int fd, uint32_t offload);
 // A detached queue of a multi-queue tap gets no frames.

@@ -24,6 +24,7 @@ struct VirtqueueStart {
   bool eventIdx;
   Addressing addressing = {};
   bool inOrder = false;
+  bool readOnly = false;  // the device only reads: ChainBuilder::setReadOnly
 };
 
 // What one queue may hold in flight: beyond it the driver waits (RG-026, BK-027).
@@ -53,6 +54,7 @@ class Virtqueue {
     if (with.packed) {
       auto& packed = ring_.emplace<PackedRing>();
       packed.setLog(std::move(log));
+      packed.setReadOnly(with.readOnly);
       return packed.start(std::move(memory), with.size, with.addresses, with.base, with.eventIdx,
                           with.addressing);
     }
@@ -60,6 +62,7 @@ class Virtqueue {
     if (with.base > UINT16_MAX) return -EINVAL;
     auto& split = ring_.emplace<SplitRing>();
     split.setLog(std::move(log));
+    split.setReadOnly(with.readOnly);
     return split.start(std::move(memory), with.size, with.addresses,
                        static_cast<uint16_t>(with.base), with.eventIdx, with.addressing);
   }

@@ -310,6 +310,35 @@ TEST("IN_ORDER: completed in any order, used in that of the ring, both kinds") {
   }
 }
 
+TEST("NT-037: a vring that is only read shows all as readable, and gets nothing written") {
+  for (const bool packed : {false, true}) {
+    const auto base = static_cast<uint16_t>(packed ? 0x8000 : 0);
+    Rig rig({.driver = {.size = 64, .base = base, .packed = packed}});
+    rig.plane->drainVring(0);
+    CHECK(rig.plane->endVring(0) >= 0);
+    VringStart start = rig.vringStart(0);
+    start.readOnly = true;
+    CHECK_EQ(rig.plane->startVring(start, rig.driver.memory()), 0);
+    rig.plane->enableVring(0, true);
+    rig.post(0, false, 0, 512);
+    rig.turnUntil([](const Rig::Turn& turn) { return turn.requests > 0; });
+    const RequestRecord& request = rig.exchange->requests[0];
+    CHECK_EQ(request.readableBytes, 16u + 512 + 1);
+    CHECK_EQ(request.writableBytes, 0u);
+    CommandRecord& read = rig.command(kRead, request.chain);
+    read.length = 512;
+    rig.turnUntil([](const Rig::Turn& turn) { return turn.completions > 0; });
+    CHECK_EQ(rig.exchange->completions[0].result, -EINVAL);
+    CommandRecord& complete = rig.command(kComplete, request.chain);
+    complete.flags = kCommandTail;
+    complete.tailOffset = kTailLast;
+    rig.turn();
+    Used used;
+    CHECK(rig.driver.takeUsed(&used));
+    CHECK_EQ(*rig.driver.host(rig.status(0)), 0xff);
+  }
+}
+
 TEST("a data plane that goes with requests in flight leaves nothing behind") {
   forBothEngines([](bool uring) {
     Rig rig({.uring = uring, .directAlign = 4096, .driver = {.size = 128}});

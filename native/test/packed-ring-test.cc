@@ -17,7 +17,9 @@ DriverOptions packed(DriverOptions options = {.base = kStart}) {
 }
 
 struct Fixture {
-  explicit Fixture(const DriverOptions& options = {.base = kStart}) : driver(packed(options)) {
+  explicit Fixture(const DriverOptions& options = {.base = kStart}, bool readOnly = false)
+      : driver(packed(options)) {
+    ring.setReadOnly(readOnly);
     CHECK_EQ(driver.start(&ring), 0);
   }
   uint32_t count() {
@@ -434,6 +436,35 @@ TEST("RG-027 RG-029 RG-030: the rules for buffers hold in a packed ring") {
   CHECK_EQ(g.offerAndPop({{UINT64_MAX - 7, 16, 0, 0}}), RingFault::kOutsideMemory);
   Fixture h;
   CHECK_EQ(h.offerAndPop({{h.driver.end() - 1, 2, 0, 0}}), RingFault::kOutsideMemory);
+}
+
+TEST("NT-037: where the device only reads, WRITE means nothing in a list or a table") {
+  const std::vector<PackedDescriptor> list = {
+      {0, 12, 3, kWrite | kNext}, {0, 64, 3, kNext}, {0, 4, 3, kWrite}};
+  for (const bool indirect : {false, true}) {
+    for (const bool readOnly : {false, true}) {
+      Fixture f({.base = kStart}, readOnly);
+      std::vector<PackedDescriptor> chain = list;
+      for (size_t i = 0; i < chain.size(); i++) chain[i].address = f.at(0x100 * i);
+      if (indirect) {
+        f.driver.writeTable(
+            f.at(0x1000),
+            {{f.at(0), 12, 0, kWrite}, {f.at(0x100), 64, 0, 0}, {f.at(0x200), 4, 0, kWrite}});
+        chain = {{f.at(0x1000), 48, 3, kIndirect | kWrite}};
+      }
+      const RingFault fault = f.offerAndPop(chain);
+      CHECK_EQ(fault, readOnly ? RingFault::kNone : RingFault::kReadableLast);
+      if (!readOnly) continue;
+      const DescriptorChain& popped = f.ring.chain(3);
+      CHECK_EQ(popped.readableBytes, 80u);
+      CHECK_EQ(popped.readableSegments, 3u);
+      CHECK_EQ(popped.writableBytes, 0u);
+      f.complete(3);
+      const Used used = f.take();
+      CHECK_EQ(used.id, 3u);
+      CHECK_EQ(used.length, 0u);
+    }
+  }
 }
 
 TEST("RG-048: used descriptors in the order of completion; the first flags of a batch come last") {

@@ -12,7 +12,8 @@ constexpr uint32_t kPage = 4096;
 
 // A driver and the device's ring, started.
 struct Fixture {
-  explicit Fixture(const DriverOptions& options = {}) : driver(options) {
+  explicit Fixture(const DriverOptions& options = {}, bool readOnly = false) : driver(options) {
+    ring.setReadOnly(readOnly);
     CHECK_EQ(driver.start(&ring), 0);
   }
   RingFault pop(uint16_t* head) {
@@ -238,6 +239,23 @@ TEST("RG-027 RG-028: order of readable and writable; zero-length descriptors are
         fault == row.fault && (fault != RingFault::kNone || (chain.readableBytes == row.readable &&
                                                              chain.writableBytes == row.writable));
     if (!right) fail(__FILE__, __LINE__, row.what);
+  }
+}
+
+TEST("NT-037: where the device only reads, WRITE means nothing in a list or a table") {
+  for (const bool indirect : {false, true}) {
+    for (const bool readOnly : {false, true}) {
+      Fixture f({}, readOnly);
+      const std::vector<Buffer> buffers = {
+          {f.at(0), 12, true}, {f.at(64), 64}, {f.at(128), 4, true}};
+      const uint16_t head =
+          indirect ? f.driver.indirect(0, f.at(0x1000), buffers) : f.driver.chain(0, buffers);
+      CHECK_EQ(f.offerAndPop(head), readOnly ? RingFault::kNone : RingFault::kReadableLast);
+      if (!readOnly) continue;
+      CHECK_EQ(f.ring.chain(0).readableBytes, 80u);
+      CHECK_EQ(f.ring.chain(0).readableSegments, 3u);
+      CHECK_EQ(f.ring.chain(0).writableBytes, 0u);
+    }
   }
 }
 

@@ -99,6 +99,19 @@ TEST("names and headers the kernel can't have") {
   CHECK_EQ(if_nametoindex(name.c_str()), 0u);
 }
 
+TEST("a tap that outlives its descriptor, until it is told not to") {
+  needTaps();
+  const std::string name = tapName();
+  for (const bool persistent : {true, false}) {
+    {
+      const Fd tap(tapOpen(name.c_str(), false, kHeaderBytes));
+      CHECK_EQ(tapSetPersistent(tap.number(), persistent), 0);
+    }
+    CHECK_EQ(if_nametoindex(name.c_str()) > 0, persistent);
+  }
+  CHECK_EQ(tapSetPersistent(-1, true), -EBADF);
+}
+
 TEST("queues of one tap, attached and detached") {
   needTaps();
   const std::string name = tapName();

@@ -11,6 +11,7 @@ import { loggerOf, type ServeFlags, serve } from './serve.js';
 
 export interface NetFlags extends ServeFlags {
   readonly tap?: string | undefined;
+  readonly 'tap-persist': boolean;
   readonly 'tap-fd'?: number[] | undefined;
   readonly stream?: string | undefined;
   readonly 'stream-listen'?: string | undefined;
@@ -33,7 +34,7 @@ export const HOST_END_EXIT_REASONS: Readonly<Record<HostEndError['reason'], Exit
 };
 
 /** Options whose flag has another name. */
-const FLAG_NAMES = { tapFds: 'tap-fd', pcapLimitMib: 'pcap-limit' };
+const FLAG_NAMES = { tapFds: 'tap-fd', tapPersist: 'tap-persist', pcapLimitMib: 'pcap-limit' };
 
 export async function runNet(flags: NetFlags): Promise<void> {
   const log = loggerOf('net', flags);
@@ -62,6 +63,7 @@ function parseOptions(flags: NetFlags): NetOptions {
   const options = given({
     null: flags.null,
     tap: flags.tap,
+    tapPersist: flags['tap-persist'],
     tapFds: flags['tap-fd'],
     stream: flags.stream,
     streamListen: flags['stream-listen'],

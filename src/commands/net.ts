@@ -39,6 +39,9 @@ export default class Net extends BaseCommand {
       description: 'a tap of the host, made if it does not exist',
       helpValue: 'NAME',
     }),
+    'tap-persist': Flags.boolean({
+      description: 'the tap stays, with its addresses, when the daemon has ended',
+    }),
     'tap-fd': Flags.integer({
       multiple: true,
       multipleNonGreedy: true,
@@ -66,7 +69,7 @@ export default class Net extends BaseCommand {
     port: Flags.string({
       multiple: true,
       multipleNonGreedy: true,
-      description: 'VLANs of the Nth --socket: N:access=V, N:trunk=V+V[,native=V]; N:isolated',
+      description: 'the Nth --socket: N:access=V, N:trunk=V+V[,native=V]; N:isolated; N:mac=MAC',
       helpValue: 'N:RULE',
     }),
     'mac-age': Flags.integer({
@@ -185,6 +188,7 @@ function checkSwitchFlags(
 const OF_ONE_CARD = [
   'fd',
   'tap',
+  'tap-persist',
   'tap-fd',
   'stream',
   'stream-listen',

@@ -98,6 +98,10 @@ export interface VirtioDevice {
   /** Largest ring a driver may set up, in descriptors: a power of two <= 32768 (VIRTIO 1.3 §2.7);
    *  SET_VRING_NUM beyond it is refused. */
   maxQueueSize(): number;
+  /** Whether the device only reads the buffers of a virtqueue, as a card those it is to transmit:
+   *  then all of them are readable, whatever their descriptors say, and nothing can be written into
+   *  a chain. Default: no. */
+  readsOnly?(queue: number): boolean;
   /** Virtio feature bits offered, the ring's included. VHOST_USER_F_PROTOCOL_FEATURES is added. */
   features(): bigint;
   /** Protocol features this device can serve beyond the framework's own and those that the hooks

@@ -54,6 +54,7 @@ export interface DataPlane {
     addressing: number,
     areaQueue: number,
     inOrder: boolean,
+    readOnly: boolean,
   ): number;
   enableVring(queue: number, enabled: boolean): void;
   setInband(queue: number, kicks: boolean, calls: boolean): void;
@@ -298,6 +299,7 @@ interface Addon {
   /** native/core/tap.h. A descriptor, or -errno. */
   tapOpen(name: string, multiQueue: boolean, headerBytes: number): number;
   tapAdopt(fd: number, headerBytes: number): number;
+  tapSetPersistent(fd: number, persistent: boolean): number;
   tapSetOffload(fd: number, offload: number): number;
   tapSetQueue(fd: number, attached: boolean): number;
   /** The Ethernet address of the interface, six bytes. */

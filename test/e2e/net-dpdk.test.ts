@@ -6,6 +6,12 @@ import { readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Testpmd, virtioUser, whyNoTestpmd } from '../../bench/net/testpmd.js';
+import {
+  hasFeature,
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_PACKED,
+} from '../../src/core/protocol/index.js';
+import { VIRTIO_NET_F_MRG_RXBUF } from '../../src/devices/net/format.js';
 import { native } from '../../src/native/index.js';
 import { DaemonProcess } from '../../src/testing/index.js';
 import { frame } from '../support/frames.js';
@@ -30,7 +36,6 @@ interface Row {
   readonly inOrder: boolean;
 }
 
-/** Packed: testpmd asks for it; the card does not offer it (CARD_RING_FEATURES). */
 const ROWS: readonly Row[] = [
   { title: 'split', packed: false, mergeable: true, inOrder: false },
   { title: 'split, a buffer for each frame', packed: false, mergeable: false, inOrder: false },
@@ -56,6 +61,8 @@ interface QueueMoved {
   readonly drops: number;
 }
 
+const SAYS_FEATURES = ['--log-format', 'json', '--log-level', 'debug'];
+
 /** A daemon whose counts are asked for again and again: they go on from one front-end to the next. */
 class CountedDaemon {
   readonly #daemon: DaemonProcess;
@@ -66,13 +73,24 @@ class CountedDaemon {
   }
 
   static async start(t: Test, socket: string, end: readonly string[]): Promise<CountedDaemon> {
-    const daemon = await DaemonProcess.net(socket, [...end, '--log-format', 'json']);
+    const daemon = await DaemonProcess.net(socket, [...end, ...SAYS_FEATURES]);
     t.teardown(() => daemon.stop());
     return new CountedDaemon(daemon);
   }
 
   get socket(): string {
     return this.#daemon.socket;
+  }
+
+  /** Whether the front-end that is connected took what a row is about. */
+  agreed(): Omit<Row, 'title'> {
+    const said = /.*"features":"(0x[0-9a-f]+)"/s.exec(this.#daemon.stderr)?.[1] ?? '0x0';
+    const has = (bit: bigint) => hasFeature(BigInt(said), bit);
+    return {
+      packed: has(VIRTIO_F_RING_PACKED),
+      mergeable: has(VIRTIO_NET_F_MRG_RXBUF),
+      inOrder: has(VIRTIO_F_IN_ORDER),
+    };
   }
 
   /** Packets, bytes and drops of a queue since the last call for it. */
@@ -105,7 +123,7 @@ class CountedDaemon {
     this.#daemon.signal('SIGHUP');
     await until('the counts', () => {
       const lines = this.#daemon.stderr.slice(from).split('\n').slice(0, -1);
-      const line = lines.find((text) => text.includes(`"queue":${queue},`));
+      const line = lines.find((text) => text.includes(`"queue":${queue},"packets"`));
       found = line === undefined ? undefined : (JSON.parse(line) as Counts);
       return found !== undefined;
     });
@@ -155,6 +173,8 @@ async function transmits(t: Test, row: Row, daemon: CountedDaemon): Promise<void
     devices: [virtioUser({ ...row, socket: daemon.socket })],
     frameBytes: FRAME_BYTES,
   });
+  const { title: _, ...asked } = row;
+  t.same(daemon.agreed(), asked);
   await testpmd.forward('txonly');
   await rest(RUN_MS);
   const { sent } = await testpmd.rest();
@@ -175,6 +195,8 @@ async function receivesAndForwards(
     devices: [virtioUser({ ...row, socket: daemon.socket })],
     ...(row.mergeable ? { largestBytes: LARGE_BYTES } : {}),
   });
+  const { title: _, ...asked } = row;
+  t.same(daemon.agreed(), asked);
   await testpmd.forward('rxonly');
   let given = 0;
   let givenBytes = 0;

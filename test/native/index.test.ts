@@ -135,6 +135,7 @@ const FUNCTIONS: Signatures = {
   frameSegment: ['bytes', 'bytes', 'u32', 'u32', 'bytes', 'u32', 'u32'],
   tapOpen: ['text', 'flag', 'u32'],
   tapAdopt: ['fd', 'u32'],
+  tapSetPersistent: ['fd', 'flag'],
   tapSetOffload: ['fd', 'u32'],
   tapSetQueue: ['fd', 'flag'],
   tapAddress: ['fd', 'bytes'],
@@ -175,6 +176,7 @@ const METHODS: Signatures = {
   startVring: [
     ...(['queue', 'u32', 'u64', 'u64', 'u64', 'u32', 'flag'] as const),
     ...(['fdOrNone', 'fdOrNone', 'fdOrNone', 'u32', 'u32', 'flag', 'u32', 'queue'] as const),
+    ...(['flag', 'flag'] as const),
   ],
   enableVring: ['queue', 'flag'],
   setInband: ['queue', 'flag', 'flag'],

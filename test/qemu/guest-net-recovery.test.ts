@@ -1,6 +1,7 @@
 // What goes away under a guest's traffic comes back without anybody touching the guest: the tap, the
 // daemon, and the guest itself.
 
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,8 +27,10 @@ t.test('tap deleted, daemon killed, guest rebooted', { skip }, async (t) => {
   const socket = join(directory, 's');
   const monitorPath = join(directory, 'm');
   const tap = tapName();
+  // It outlives the daemon, with its address.
+  t.teardown(() => void spawnSync('ip', ['link', 'del', tap]));
   const start = async () => {
-    const daemon = await DaemonProcess.net(socket, ['--tap', tap]);
+    const daemon = await DaemonProcess.net(socket, ['--tap', tap, '--tap-persist']);
     t.teardown(() => daemon.signal('SIGKILL'));
     return daemon;
   };
@@ -63,7 +66,6 @@ t.test('tap deleted, daemon killed, guest rebooted', { skip }, async (t) => {
   first.signal('SIGKILL');
   await first.exited;
   const second = await start();
-  await addressed(tap);
   await answers('after the daemon was killed');
   const monitor = await Qmp.connect(monitorPath);
   await monitor.execute('system_reset');

@@ -60,6 +60,7 @@ t.test('address, promiscuous mode, VLANs, ethtool', { skip }, async (t) => {
   for (const step of ['quiet', 'promisc', 'quiet-again', 'vlan', 'no-vlan']) {
     t.ok(said.includes(`ok ${step}`), step);
   }
+  t.ok(said.includes('fact packed 1'), 'packed rings, the control queue too');
   t.ok(said.includes('fact driver virtio_net '), 'driver');
   t.ok(said.includes('fact speed 10000Mb/s'), 'speed');
   t.ok(said.includes('fact tx-checksumming-now off '), 'a feature changed');

@@ -1,4 +1,5 @@
-// Manuals say what the commands know: every flag, no flag there is not, every exit code.
+// Manuals, and the synopses of the README, say what the commands know: every flag, no flag there is
+// not, every exit code.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -29,6 +30,21 @@ const PAGES: readonly (readonly [string, Readonly<Record<string, FlagLike>>])[] 
 
 const flagsOf = (flags: Readonly<Record<string, FlagLike>>) =>
   Object.entries(flags).flatMap(([name, { aliases }]) => [name, ...(aliases ?? [])]);
+
+const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+
+for (const [name, flags] of [
+  ['blk', Blk.flags],
+  ['net', Net.flags],
+  ['vsock', Vsock.flags],
+] as const) {
+  t.test(`README: synopsis of ${name}`, async (t) => {
+    // The first block of its section.
+    const synopsis = readme.split(`\n## \`vhost-ts ${name}\`\n\n`)[1]?.split('\n\n')[0] ?? '';
+    const said = new Set([...synopsis.matchAll(/--([a-z][\w-]*)/g)].map((m) => m[1]));
+    t.strictSame([...said].sort(), [...Object.keys(flags), ...EVERYWHERE].sort());
+  });
+}
 
 for (const [page, flags] of PAGES) {
   const path = join(ROOT, 'man', page);

@@ -194,6 +194,7 @@ export class Session implements NotifierContext {
         eventIdx: hasFeature(this.ackedFeatures, VIRTIO_F_RING_EVENT_IDX),
         packed: this.packed,
         inOrder: hasFeature(this.ackedFeatures, VIRTIO_F_IN_ORDER),
+        readOnly: this.device.readsOnly?.(vring.index) ?? false,
         addressing: addressingOf(this.ackedFeatures, this.protocolFeatures),
         inband: this.notifier.inband,
         pool: this.pool,

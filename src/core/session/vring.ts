@@ -12,6 +12,8 @@ export interface VringContext {
   readonly eventIdx: boolean;
   readonly packed: boolean;
   readonly inOrder: boolean;
+  /** The device only reads its buffers. */
+  readonly readOnly: boolean;
   /** ADDRESSING_IO, ADDRESSING_GUEST. */
   readonly addressing: number;
   /** vhost-user: INBAND_NOTIFICATIONS is negotiated. */
@@ -160,7 +162,7 @@ export class Vring {
   /** Hands the vring to its worker. Throws VhostUserError when the worker can't run it. */
   async start(context: VringContext): Promise<void> {
     const { memory, inflight = NO_INFLIGHT, addressing, inband, pool } = context;
-    const { eventIdx, packed, inOrder } = context;
+    const { eventIdx, packed, inOrder, readOnly } = context;
     const { addresses } = this;
     if (!this.ready || addresses === undefined) {
       return;
@@ -187,6 +189,7 @@ export class Vring {
       inflight,
       packed,
       inOrder,
+      readOnly,
       addressing,
       inbandKicks: this.#kickInband,
       inbandCalls: inband,

@@ -29,6 +29,8 @@ export interface VringStart {
   readonly packed: boolean;
   /** VIRTIO_F_IN_ORDER: chains are shown as used in the order in which they were made available. */
   readonly inOrder?: boolean;
+  /** The device only reads: WRITE of a descriptor says nothing. */
+  readonly readOnly?: boolean;
   /** ADDRESSING_IO, ADDRESSING_GUEST. */
   readonly addressing: number;
   /** Kicks come as `kickVring`: without kick descriptor the ring is not polled either. */

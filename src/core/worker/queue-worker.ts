@@ -372,6 +372,7 @@ export class QueueWorker {
       start.addressing,
       start.areaQueue ?? start.queue,
       start.inOrder ?? false,
+      start.readOnly ?? false,
     );
     if (result === 0) {
       this.#queues.add(start.queue);

@@ -39,7 +39,7 @@ import { HASH_LIMITS } from './frame-hash.js';
 import type { NetHandlerOptions, NetMessage } from './handler.js';
 import { type OpenedHostEnd, openHostEnd } from './open-host-end.js';
 import { isStation, type NetOptions, parseMac, workersOf } from './options.js';
-import { controlQueue, queueCount, queuesPerThread } from './queues.js';
+import { controlQueue, isTransmit, queueCount, queuesPerThread } from './queues.js';
 import { rarpFrame } from './rarp.js';
 import { encodeState, loadState, STATE_BYTES } from './state.js';
 
@@ -95,6 +95,10 @@ export class NetDevice implements VirtioDevice {
   /** DPDK and QEMU count pairs, Cloud Hypervisor and rust-vmm queues, and nobody says which. */
   queueNumAnswer(): number {
     return this.#options.queueNum === 'pairs' ? this.#options.queuePairs : this.numQueues();
+  }
+
+  readsOnly(queue: number): boolean {
+    return isTransmit(queue);
   }
 
   maxQueueSize(): number {

@@ -4,7 +4,6 @@ import {
   hasFeature,
   RING_FEATURES,
   VIRTIO_F_IN_ORDER,
-  VIRTIO_F_RING_PACKED,
   VIRTIO_F_RING_RESET,
 } from '../../core/protocol/index.js';
 
@@ -38,13 +37,9 @@ export const VIRTIO_NET_F_HASH_REPORT = 1n << 57n;
 export const VIRTIO_NET_F_RSS = 1n << 60n;
 export const VIRTIO_NET_F_SPEED_DUPLEX = 1n << 63n;
 
-/** Struct virtio_net_hdr with num_buffers, which VERSION_1 always has (§5.1.6). */
-/** Not packed ones: in their indirect tables DPDK 22.11 marks the header of a frame to be sent as
- *  writable, and what follows is readable. That costs the queue (VIRTIO 1.3 §2.7.4.2), and DPDK
- *  sends every frame of more than one piece so. */
-export const CARD_RING_FEATURES =
-  (RING_FEATURES & ~VIRTIO_F_RING_PACKED) | VIRTIO_F_RING_RESET | VIRTIO_F_IN_ORDER;
+export const CARD_RING_FEATURES = RING_FEATURES | VIRTIO_F_RING_RESET | VIRTIO_F_IN_ORDER;
 
+/** Struct virtio_net_hdr with num_buffers, which VERSION_1 always has (§5.1.6). */
 export const HEADER_BYTES = 12;
 export const HEADER_WORDS = HEADER_BYTES / 4;
 /** Struct virtio_net_hdr_v1_hash: the same, then hash, how it was found, and padding. */

@@ -27,7 +27,7 @@ import { createPort, type HostEnd, hasOneInput, portArenaBytes } from './host-en
 import { GUEST_OFFLOADS, takesLargeFrames, tunOffload } from './offload.js';
 import { CapturedPort } from './ports/captured-port.js';
 import { PORT_NUMBERS, type Port, type PortContext } from './ports/port.js';
-import { controlQueue, isTransmit, pairOfQueue, receiveQueue } from './queues.js';
+import { BYTES_PER_TURN, controlQueue, isTransmit, pairOfQueue, receiveQueue } from './queues.js';
 import { ReceiveQueue } from './receive-queue.js';
 import { SteeredReceive } from './steered-receive.js';
 import { TransmitHeader } from './transmit-header.js';
@@ -106,6 +106,7 @@ class NetHandler implements QueueHandler {
       SteeredReceive.arenaBytes(pairs);
     this.#arena = new Arena(pairs * perPair + shared);
     context.useArena(this.#arena.bytes);
+    context.limitTurn(BYTES_PER_TURN);
     const ring = capture === undefined ? undefined : claimRing(capture);
     if (ring !== undefined) {
       context.useCapture(ring);

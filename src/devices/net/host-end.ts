@@ -14,6 +14,8 @@ export type HostEnd =
       /** One for each queue pair. */
       readonly fds: readonly number[];
       readonly name?: string | undefined;
+      /** It outlives us. */
+      readonly persistent?: boolean;
     }
   | { readonly kind: 'stream'; readonly path: string; readonly listenFd?: number }
   | { readonly kind: 'datagram'; readonly fd: number; readonly remote: string };
@@ -27,8 +29,9 @@ export function createPort(host: HostEnd, pair: number, options: PortContext): P
     case 'datagram':
       return new DatagramPort(options, host);
     case 'tap': {
-      const { fds, name } = host;
-      return new TapPort(options, { fd: fds[pair] as number, name, multiQueue: fds.length > 1 });
+      const { fds, name, persistent = false } = host;
+      const multiQueue = fds.length > 1;
+      return new TapPort(options, { fd: fds[pair] as number, name, persistent, multiQueue });
     }
   }
 }

@@ -39,9 +39,9 @@ const SEGMENTED =
   VIRTIO_NET_F_HOST_USO;
 
 export function openHostEnd(options: NetOptions): OpenedHostEnd {
-  const { tap, tapFds, stream, streamListen, dgram, queuePairs } = options;
+  const { tap, tapFds, tapPersist, stream, streamListen, dgram, queuePairs } = options;
   if (tap !== undefined) {
-    return openTap(tap, queuePairs);
+    return openTap(tap, queuePairs, tapPersist);
   }
   if (tapFds !== undefined) {
     return adoptTap(tapFds);
@@ -67,7 +67,7 @@ export function openHostEnd(options: NetOptions): OpenedHostEnd {
   return { host: { kind: 'null' }, features, close: () => {} };
 }
 
-function openTap(name: string, queues: number): OpenedHostEnd {
+function openTap(name: string, queues: number, persistent: boolean): OpenedHostEnd {
   const fds: number[] = [];
   const close = () => {
     for (const fd of fds) {
@@ -82,7 +82,12 @@ function openTap(name: string, queues: number): OpenedHostEnd {
     }
     fds.push(fd);
   }
-  return opened({ kind: 'tap', fds, name }, close);
+  const kept = persistent ? native.tapSetPersistent(fds[0] as number, true) : 0;
+  if (kept < 0) {
+    close();
+    throw tapError(`tap ${name}`, -kept);
+  }
+  return opened({ kind: 'tap', fds, name, persistent }, close);
 }
 
 function adoptTap(fds: readonly number[]): OpenedHostEnd {

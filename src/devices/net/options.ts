@@ -37,18 +37,21 @@ export function isStation(mac: Uint8Array): boolean {
 
 const path = z.string().min(1);
 
+export const macSchema = z
+  .string()
+  .refine((text) => parseMac(text) !== undefined, 'is no address like 52:54:00:12:34:56');
+
 export const netOptionsSchema = z
   .strictObject({
     null: z.boolean().default(false),
     tap: z.string().regex(TAP_NAME, 'is no name for an interface').optional(),
+    /** The tap stays when the daemon has ended. */
+    tapPersist: z.boolean().default(false),
     tapFds: z.array(z.int().min(0)).min(1).optional(),
     stream: path.optional(),
     streamListen: path.optional(),
     dgram: z.tuple([path, path]).optional(),
-    mac: z
-      .string()
-      .refine((text) => parseMac(text) !== undefined, 'is no address like 52:54:00:12:34:56')
-      .optional(),
+    mac: macSchema.optional(),
     mtu: z.int().min(MTU_MIN).max(MTU_MAX).optional(),
     queuePairs: z.int().min(1).max(QUEUE_PAIRS_MAX).default(1),
     queueSize: z
@@ -70,6 +73,9 @@ export const netOptionsSchema = z
       context.addIssue({ code: 'custom', path: [name], message });
     if (ends.filter((end) => end !== undefined).length !== 1) {
       issue('tap', 'give one of --tap, --tap-fd, --stream, --stream-listen, --dgram, --null');
+    }
+    if (options.tapPersist && tap === undefined) {
+      issue('tapPersist', 'goes with --tap NAME');
     }
     if (tapFds !== undefined && tapFds.length !== queuePairs) {
       issue('tapFds', `${tapFds.length} given for ${queuePairs} queue pairs`);

@@ -7,7 +7,14 @@ import { VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_MQ } from './format.js';
 export const receiveQueue = (pair: number): number => 2 * pair;
 export const transmitQueue = (pair: number): number => 2 * pair + 1;
 export const pairOfQueue = (queue: number): number => queue >>> 1;
+/** These are only read, whatever a driver says of them: in the indirect tables of a packed ring
+ *  DPDK 22.11 marks the header of a frame as writable, and what follows is readable. */
 export const isTransmit = (queue: number): boolean => (queue & 1) === 1;
+
+/** What one turn takes of one queue, or from the host for it: a flood starves no neighbour
+ *  (NT-033). Linux's vhost-net stops at as many bytes; of a ring 64 chains come at most. */
+export const FRAMES_PER_TURN = 256;
+export const BYTES_PER_TURN = 512 << 10;
 
 /** All there may ever be. */
 export const queueCount = (pairs: number): number => 2 * pairs + 1;

@@ -16,11 +16,7 @@ import type { DropReason, NetCounters } from './counters.js';
 import { HASH_HEADER_BYTES, HASH_OFFSET, HEADER_BYTES } from './format.js';
 import type { FrameFilter } from './frame-filter.js';
 import type { FrameHash } from './frame-hash.js';
-
-/** What one turn takes from the host for one queue: a flood starves no neighbour (NT-033). Linux's
- *  vhost-net stops at as many bytes. */
-export const FRAMES_PER_TURN = 256;
-export const BYTES_PER_TURN = 512 << 10;
+import { BYTES_PER_TURN, FRAMES_PER_TURN } from './queues.js';
 
 /** One ring of chains posted while a command reads the list, one that waits already, and one so
  *  that a list which is never empty moves once in a ring's length. */

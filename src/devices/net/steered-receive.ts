@@ -11,12 +11,8 @@ import { Arena } from './arena.js';
 import type { DropReason } from './counters.js';
 import type { FrameFilter } from './frame-filter.js';
 import type { FrameHash } from './frame-hash.js';
-import {
-  BYTES_PER_TURN,
-  FRAMES_PER_TURN,
-  type ReceiveQueue,
-  type Receiver,
-} from './receive-queue.js';
+import { BYTES_PER_TURN, FRAMES_PER_TURN } from './queues.js';
+import type { ReceiveQueue, Receiver } from './receive-queue.js';
 
 export interface SteeredReceiveOptions {
   readonly context: HandlerContext;

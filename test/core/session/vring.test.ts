@@ -54,6 +54,7 @@ t.test('start, stop, start again', async (t) => {
     eventIdx: false,
     packed: false,
     inOrder: false,
+    readOnly: false,
     addressing: 0,
     inband: false,
     pool,

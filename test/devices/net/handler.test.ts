@@ -1,8 +1,16 @@
 // What the data half makes of chains, through the whole daemon.
 
 import t from 'tap';
+import type { HandlerContext } from '../../../src/core/device.js';
+import { hasFeature, VIRTIO_F_RING_PACKED } from '../../../src/core/protocol/index.js';
+import { ControlState } from '../../../src/devices/net/control-state.js';
+import { NetCounters } from '../../../src/devices/net/counters.js';
+import { handlerFactory } from '../../../src/devices/net/handler.js';
+import { native } from '../../../src/native/index.js';
+import { NET_HEADER_BYTES, type TestFrontend } from '../../../src/testing/index.js';
 import { startCard } from '../../support/card.js';
-import { frame, GUEST_MAC, HOST_MAC } from '../../support/frames.js';
+import { frame, GUEST_MAC, HOST_MAC, macBytes } from '../../support/frames.js';
+import { eventfd } from '../../support/resources.js';
 import { Wire, whyNoTap } from '../../support/taps.js';
 
 const noTap = whyNoTap() ?? false;
@@ -39,6 +47,55 @@ t.test('frames in pieces, headers torn (NT-002, NT-005)', { skip: noTap }, async
   }
   await end();
 });
+
+t.test(
+  'buffers marked as writable are frames all the same (NT-037)',
+  { skip: noTap },
+  async (t) => {
+    const wire = new Wire(t);
+    const card = await startCard(t, { tap: wire.tap });
+    for (const packed of [false, true]) {
+      const { frontend, driver, end } = await card.connect({ packed });
+      t.equal(hasFeature(frontend.features, VIRTIO_F_RING_PACKED), packed);
+      for (const indirect of [false, true]) {
+        const sent = frame(600, 9);
+        t.equal(await transmitMarked(frontend, sent, indirect), 0, 'nothing is written into it');
+        const got = (await wire.receive())?.frame ?? new Uint8Array(0);
+        t.equal(Buffer.compare(got, sent), 0, `packed: ${packed}, table: ${indirect}`);
+        await driver.transmit(frame(100), { indirect });
+        t.equal((await wire.receive())?.frame.byteLength, 100, 'and the queue goes on');
+      }
+      await end();
+    }
+  },
+);
+
+/** Sends a frame whose header and tail are marked as writable, and not what is between; the used
+ *  length. */
+async function transmitMarked(
+  frontend: TestFrontend,
+  sent: Uint8Array,
+  indirect: boolean,
+): Promise<number | undefined> {
+  const queue = frontend.queue(1);
+  const bytes = new Uint8Array(NET_HEADER_BYTES + sent.byteLength);
+  bytes.set(sent, NET_HEADER_BYTES);
+  const offset = frontend.memory.allocate(bytes.byteLength);
+  frontend.memory.bytes.set(bytes, offset);
+  const cuts = [0, NET_HEADER_BYTES, bytes.byteLength - 1, bytes.byteLength];
+  const buffers = [0, 1, 2].map((i) => {
+    const [from, to] = [cuts[i] as number, cuts[i + 1] as number];
+    return { offset: offset + from, bytes: to - from, writable: i !== 1 };
+  });
+  queue.driver.add(buffers, { indirect });
+  if (queue.driver.publish()) {
+    queue.kick();
+  }
+  if (!queue.driver.hasUsed) {
+    await queue.signalled(queue.callFd);
+  }
+  return queue.driver.takeUsed()[0]?.length;
+}
 
 t.test('headers that lie go nowhere (NT-006, NT-007, NT-008, NT-009)', async (t) => {
   const card = await startCard(t, { null: true });
@@ -102,6 +159,25 @@ t.test('four queue pairs (NT-032)', { skip: noTap }, async (t) => {
     [16, 16, 16],
   );
   await end();
+});
+
+t.test('what a turn takes of one queue (NT-033)', async (t) => {
+  const bellFd = eventfd();
+  t.teardown(() => native.fdClose(bellFd));
+  const limits: number[] = [];
+  const context = {
+    options: {
+      host: { kind: 'null' },
+      ...{ pairs: 1, queueSize: 16, counters: new NetCounters(3).buffer },
+      ...{ control: ControlState.create(macBytes(GUEST_MAC), 0).buffer, bellFd },
+    },
+    useArena: () => {},
+    watch: () => {},
+    limitTurn: (bytes: number) => limits.push(bytes),
+    paceCalls: () => {},
+  };
+  handlerFactory.create(context as unknown as HandlerContext);
+  t.same(limits, [512 << 10]);
 });
 
 t.test(

@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs';
 import t from 'tap';
 import { openHostEnd } from '../../../src/devices/net/open-host-end.js';
 import { netOptionsSchema } from '../../../src/devices/net/options.js';
 import { openDescriptors } from '../../support/resources.js';
-import { makeTap, whyNoTap } from '../../support/taps.js';
+import { ip, makeTap, tapName, whyNoTap } from '../../support/taps.js';
 
 const noTap = whyNoTap() ?? false;
 
@@ -28,6 +29,17 @@ t.test('a tap that is taken', { skip: noTap }, async (t) => {
   t.throws(() => openHostEnd(options), { message: /somebody else has it/ });
   first.close();
   openHostEnd(options).close();
+});
+
+t.test('a tap that stays, and one that goes', { skip: noTap }, async (t) => {
+  for (const tapPersist of [false, true]) {
+    const tap = tapName();
+    openHostEnd(netOptionsSchema.parse({ tap, tapPersist })).close();
+    t.equal(existsSync(`/sys/class/net/${tap}`), tapPersist);
+    if (tapPersist) {
+      ip('link', 'del', tap);
+    }
+  }
 });
 
 t.test(

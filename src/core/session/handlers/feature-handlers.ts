@@ -96,6 +96,7 @@ export async function setFeatures(session: Session, features: bigint): Promise<b
     await session.forgetTranslations();
   }
   session.ackedFeatures = features;
+  session.log.debug({ features: `0x${features.toString(16)}` }, 'features');
   session.featuresSet = true;
   if (!hasFeature(features, VHOST_USER_F_PROTOCOL_FEATURES)) {
     // vhost-user "Ring states": without bit 30 rings are enabled from the start.

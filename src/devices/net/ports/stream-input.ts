@@ -16,6 +16,7 @@ export class StreamInput {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   #to = 0;
+  #ordered = false;
 
   constructor(arena: Arena, receive: Receiver) {
     this.#receive = receive;
@@ -33,12 +34,22 @@ export class StreamInput {
     return this.broken ? 0 : STREAM_BUFFER_BYTES - this.#to;
   }
 
+  /** A receive writes there: until it has, nothing moves. */
+  ordered(): void {
+    this.#ordered = true;
+  }
+
+  /** What it got, if anything. */
   arrived(bytes: number): void {
+    this.#ordered = false;
     this.#to += bytes;
   }
 
   /** Gives the driver every whole frame it has room for. */
   deliver(): void {
+    if (this.#ordered) {
+      return;
+    }
     let at = 0;
     while (this.attached && !this.broken && this.#to - at >= LENGTH_BYTES) {
       const frameBytes = this.#view.getUint32(at);

@@ -120,6 +120,7 @@ export class StreamPort implements Port {
     }
     this.#receiving = true;
     this.#heard = false;
+    this.#input.ordered();
     this.#move(OP_RECEIVE, room, offset, TAG_RECEIVE);
   }
 
@@ -251,12 +252,11 @@ export class StreamPort implements Port {
   }
 
   #received(result: number): void {
+    this.#input.arrived(Math.max(result, 0));
     if (result === -EAGAIN) {
       this.#readable = this.#heard;
     } else if (result <= 0) {
       this.#closing = true;
-    } else {
-      this.#input.arrived(result);
     }
     if (!this.#closing) {
       this.pump();

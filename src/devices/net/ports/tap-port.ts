@@ -16,6 +16,8 @@ export interface TapOptions {
   readonly fd: number;
   /** Of a tap we opened by name: one that was deleted is made again. */
   readonly name?: string | undefined;
+  /** One that is made again outlives us as the first did. */
+  readonly persistent: boolean;
   /** A queue of several: detached while the driver can't be given frames. */
   readonly multiQueue: boolean;
 }
@@ -177,7 +179,7 @@ export class TapPort implements Port {
   }
 
   #reopen(): void {
-    const { name, multiQueue } = this.#tap;
+    const { name, multiQueue, persistent } = this.#tap;
     const found = existsSync(`${INTERFACES}/${name}`);
     const fd = native.tapOpen(name as string, multiQueue, HEADER_BYTES);
     if (fd < 0) {
@@ -187,6 +189,9 @@ export class TapPort implements Port {
       // With another address the guest would go on sending to the former until its neighbour table
       // gives up: 40 s of silence with Linux.
       native.tapSetAddress(fd, this.#address);
+    }
+    if (persistent) {
+      native.tapSetPersistent(fd, true);
     }
     this.#retry.stop();
     native.fdClose(this.#fd);

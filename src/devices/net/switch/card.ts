@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import type { DataHalf, DeviceHost, VirtioDevice } from '../../../core/device.js';
+import { VhostUserError } from '../../../core/protocol/index.js';
 import { NetCounters, type QueueCounts } from '../counters.js';
 import {
   CARD_RING_FEATURES,
@@ -25,6 +26,9 @@ import {
   VIRTIO_NET_F_SPEED_DUPLEX,
   VIRTIO_NET_F_STATUS,
 } from '../format.js';
+import { isStation, parseMac } from '../options.js';
+import { isTransmit } from '../queues.js';
+import { rarpFrame } from '../rarp.js';
 import { QUEUES_PER_PORT, type SwitchMessage } from './handler.js';
 import type { SwitchCardOptions } from './options.js';
 
@@ -61,7 +65,9 @@ export class SwitchCard implements VirtioDevice {
     this.label = label;
     this.#options = options;
     this.#dataHalf = dataHalf;
-    this.#mac = Uint8Array.from([...RANDOM_MAC_PREFIX, ...randomBytes(MAC_BYTES - 3)]);
+    this.#mac =
+      (options.mac === undefined ? undefined : parseMac(options.mac)) ??
+      Uint8Array.from([...RANDOM_MAC_PREFIX, ...randomBytes(MAC_BYTES - 3)]);
     this.#mtu = options.mtu;
   }
 
@@ -71,6 +77,10 @@ export class SwitchCard implements VirtioDevice {
 
   queueNumAnswer(): number {
     return this.#options.queueNum === 'pairs' ? 1 : this.numQueues();
+  }
+
+  readsOnly(queue: number): boolean {
+    return isTransmit(queue);
   }
 
   maxQueueSize(): number {
@@ -120,6 +130,14 @@ export class SwitchCard implements VirtioDevice {
 
   async setMtu(mtu: number): Promise<void> {
     this.#mtu = mtu;
+  }
+
+  /** The switch, and what is behind it, learn where the address is now. */
+  async sendRarp(mac: Uint8Array): Promise<void> {
+    if (!isStation(mac)) {
+      throw new VhostUserError('PAYLOAD_VALUE', 'no address of a station');
+    }
+    await this.#tell({ kind: 'announce', frame: rarpFrame(mac) });
   }
 
   /** What a queue has moved and dropped since the start. */

@@ -8,17 +8,13 @@ import { claimRing, type SharedCapture } from '../capture/shared-capture.js';
 import { NetCounters } from '../counters.js';
 import { FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEADER_BYTES, HEADER_WORDS } from '../format.js';
 import type { HostEnd } from '../host-end.js';
-import { isTransmit, queueCount } from '../queues.js';
+import { BYTES_PER_TURN, isTransmit, queueCount } from '../queues.js';
 import { Fabric } from './fabric.js';
 import { LinkHeader, SHOWN_BYTES } from './link-header.js';
 import { SwitchPort, type SwitchPortOptions } from './switch-port.js';
 import { Uplink } from './uplink.js';
 
-/** A flood of one guest keeps the others waiting for so long a copy at most (NT-033). Linux's
- *  vhost-net stops at as much. */
-const BYTES_PER_TURN = 512 << 10;
-
-/** The header of a frame that came over a wire. */
+/** The header of a frame that nothing is left to be done to. */
 const NOTHING_LEFT = new Uint32Array(HEADER_WORDS);
 
 /** Of each port: one pair, and a control queue that is not offered. */
@@ -32,11 +28,10 @@ export interface SwitchHandlerOptions {
   readonly uplink: HostEnd | undefined;
 }
 
-/** What a card's control half tells. */
-export interface SwitchMessage {
-  readonly kind: 'features';
-  readonly features: bigint;
-}
+/** What a card's control half tells: what was negotiated; a frame in the guest's name. */
+export type SwitchMessage =
+  | { readonly kind: 'features'; readonly features: bigint }
+  | { readonly kind: 'announce'; readonly frame: Uint8Array };
 
 const NO_HEADER = new Uint32Array(0);
 
@@ -45,6 +40,8 @@ class SwitchHandler implements QueueHandler {
   readonly #ports: readonly SwitchPort[];
   readonly #fabric: Fabric;
   readonly #link = new LinkHeader();
+  /** Of a frame that is in no batch. */
+  readonly #privateLink = new LinkHeader();
   /** Of the request in hand: one object for all. */
   readonly #frame = { chain: 0, bytes: 0, link: this.#link, header: NO_HEADER };
   readonly #uplink: Uplink | undefined;
@@ -98,8 +95,13 @@ class SwitchHandler implements QueueHandler {
   }
 
   message(message: unknown, firstQueue: number): void {
-    const { features } = message as SwitchMessage;
-    this.#portOf(firstQueue).negotiated(features);
+    const said = message as SwitchMessage;
+    const port = this.#portOf(firstQueue);
+    if (said.kind === 'announce') {
+      this.#forwardPrivate(port, said.frame);
+    } else {
+      port.negotiated(said.features);
+    }
   }
 
   started(queue: number, where: 'fresh' | 'resumed' | 'elsewhere'): void {
@@ -123,14 +125,17 @@ class SwitchHandler implements QueueHandler {
   #openUplink(arena: Arena, host: HostEnd, ports: readonly SwitchPortOptions[]): Uplink {
     const port = this.#ports.at(-1) as SwitchPort;
     const counters = new NetCounters((ports.at(-1) as SwitchPortOptions).counters);
-    const link = new LinkHeader();
-    const forward = (body: Uint8Array) => {
-      this.#fabric.begin();
-      link.readFrame(body);
-      const bytes = body.byteLength;
-      this.#fabric.forward(port, { chain: NO_CHAIN, body, bytes, link, header: NOTHING_LEFT });
-    };
+    const forward = (body: Uint8Array) => this.#forwardPrivate(port, body);
     return new Uplink({ context: this.#context, arena, host, counters, forward });
+  }
+
+  /** A finished frame in private memory. */
+  #forwardPrivate(from: SwitchPort, body: Uint8Array): void {
+    const link = this.#privateLink;
+    this.#fabric.begin();
+    link.readFrame(body);
+    const bytes = body.byteLength;
+    this.#fabric.forward(from, { chain: NO_CHAIN, body, bytes, link, header: NOTHING_LEFT });
   }
 
   #portOf(queue: number): SwitchPort {

@@ -31,7 +31,9 @@ export class NetSwitch {
         ? undefined
         : new CaptureFile({ path, limitBytes, interfaces, rings: 1, notice });
     this.#uplink = outside === undefined ? undefined : openHostEnd(outside);
-    this.cards = ports.map(({ label }) => new SwitchCard(label, options, () => this.dataHalf()));
+    this.cards = ports.map(
+      ({ label, mac }) => new SwitchCard(label, { ...options, mac }, () => this.dataHalf()),
+    );
   }
 
   /** Of the one worker in which all guests' rings are. */

@@ -2,7 +2,7 @@
 // schema.
 
 import * as z from 'zod';
-import { type NetOptions, netOptionsSchema } from '../options.js';
+import { macSchema, type NetOptions, netOptionsSchema, parseMac } from '../options.js';
 import { VLAN_MAX } from './port-vlans.js';
 
 /** Three queues a port, 256 in a worker. */
@@ -44,6 +44,7 @@ const portSchema = z.strictObject({
     ])
     .default({ kind: 'any' }),
   isolated: z.boolean().default(false),
+  mac: macSchema.optional(),
 });
 
 export const switchOptionsSchema = z.strictObject({
@@ -79,13 +80,14 @@ export const switchOptionsSchema = z.strictObject({
 });
 
 export type SwitchOptions = z.infer<typeof switchOptionsSchema>;
-export type SwitchCardOptions = Pick<SwitchOptions, 'offload' | 'mtu' | 'queueSize' | 'queueNum'>;
+export type SwitchCardOptions = Pick<SwitchOptions, 'offload' | 'mtu' | 'queueSize' | 'queueNum'> &
+  Pick<SwitchOptions['ports'][number], 'mac'>;
 export type PortRule = z.input<typeof portSchema>;
 
 const WHOLE = /^\d{1,4}$/;
 
-/** `2:access=10`, `1:trunk=10+20,native=5,isolated`: a port, counted from 1, and its rule; or what
- *  is wrong with it. */
+/** `2:access=10`, `1:trunk=10+20,native=5,isolated`, `1:mac=52:54:00:00:00:01`: a port, counted
+ *  from 1, and its rule; or what is wrong with it. */
 export function parsePortRule(text: string): { port: number; rule: PortRule } | string {
   const [, number = '', words = ''] = /^(\d{1,3}):(.+)$/.exec(text) ?? [];
   const port = Number(number);
@@ -108,13 +110,20 @@ export function parsePortRule(text: string): { port: number; rule: PortRule } | 
   if (wrong !== undefined) {
     return `"${wrong}" is no VLAN from 1 to ${VLAN_MAX}`;
   }
+  const mac = values.get('mac');
+  if (mac !== undefined && parseMac(mac) === undefined) {
+    return `"${mac}" is no address like 52:54:00:12:34:56`;
+  }
   const vlans = portVlans(values, numbers);
   return vlans === undefined
     ? 'give access=VLAN or trunk=VLAN+VLAN[,native=VLAN]'
-    : { port, rule: { isolated: values.has('isolated'), vlans } };
+    : {
+        port,
+        rule: { isolated: values.has('isolated'), vlans, ...(mac === undefined ? {} : { mac }) },
+      };
 }
 
-const PORT_WORDS = new Set(['access', 'trunk', 'native', 'isolated']);
+const PORT_WORDS = new Set(['access', 'trunk', 'native', 'isolated', 'mac']);
 
 function portVlans(
   values: ReadonlyMap<string, string>,

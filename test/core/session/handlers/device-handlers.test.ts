@@ -89,7 +89,7 @@ t.test('XEN_MMAP, CROSS_ENDIAN and CRYPTO_SESSION are never offered', async (t) 
   t.ok(await rig.peer.ended(), 'its reply can not say no');
 });
 
-t.test('numbers for a network device', async (t) => {
+t.test('numbers for a network device (NT-035)', async (t) => {
   const { rig, device } = await open(t);
   const rows: readonly (readonly [
     'SEND_RARP' | 'NET_SET_MTU',

@@ -21,7 +21,17 @@ function inputWith(room: number) {
     input.arrived(bytes.length);
     input.deliver();
   };
-  return { input, receive, taken, dropped, arrive };
+  /** A receive whose bytes are written where they belonged when it was ordered. */
+  const order = () => {
+    const { offset } = input;
+    input.ordered();
+    return (bytes: readonly number[]) => {
+      arena.bytes.set(bytes, offset);
+      input.arrived(bytes.length);
+      input.deliver();
+    };
+  };
+  return { input, receive, taken, dropped, arrive, order };
 }
 
 const framed = (bytes: number) => [0, 0, bytes >> 8, bytes & 255, ...new Array(bytes).fill(1)];
@@ -44,6 +54,18 @@ t.test('a frame without room waits, or is dropped when nothing better will come'
   receive.ready = true;
   input.deliver();
   t.same([taken, dropped], [[20], ['room']]);
+});
+
+t.test('what waits does not move under a receive', async (t) => {
+  const { input, taken, arrive, order } = inputWith(2);
+  input.attached = false;
+  arrive(framed(20));
+  const arrived = order();
+  input.attached = true;
+  input.deliver();
+  t.same(taken, [], 'the driver is ready now, the receive is not over');
+  arrived(framed(30));
+  t.same(taken, [20, 30], 'in their places');
 });
 
 t.test('lengths that are none (NT-031)', async (t) => {

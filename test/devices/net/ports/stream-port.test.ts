@@ -159,47 +159,50 @@ t.test('--stream-listen: one peer at a time, lengths that lie (NT-031)', async (
   await end();
 });
 
-t.test('--stream: a peer that reads nothing makes the driver wait, without loss', async (t) => {
-  const path = join(temporaryDirectory(t), 'peer');
-  const { peer: connected } = await listen(t, path);
-  const card = await startCard(t, { stream: path });
-  const { driver, end } = await card.connect({ memoryBytes: 64 << 20, queueSize: 256 });
-  const peer = await connected;
-  t.teardown(() => void peer.socket.destroy());
-  peer.socket.pause();
-  const COUNT = 100;
-  const BYTES = 20_000;
-  const sent = Array.from({ length: COUNT }, (_, i) => {
-    const bytes = Buffer.concat([new Uint8Array(12), frame(BYTES, i)]);
-    return driver.chains.offer(1, bytes, 0);
-  });
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  t.ok(driver.chains.pending > 0, `${driver.chains.pending} of ${COUNT} wait`);
-  const before = process.cpuUsage();
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  const { user, system } = process.cpuUsage(before);
-  t.ok(user + system < 80_000, `${user + system} us of CPU in 200 ms`);
-  peer.socket.resume();
-  for (const chain of sent) {
-    await driver.chains.returned(chain);
-  }
-  await until(() => peer.frames.length === COUNT);
-  t.ok(
-    peer.frames.every((got, i) => Buffer.compare(got, frame(BYTES, i)) === 0),
-    'all there, in order',
-  );
-  // Stopped with frames stalled again.
-  peer.socket.pause();
-  for (let i = 0; i < COUNT; i++) {
-    driver.chains.offer(1, Buffer.concat([new Uint8Array(12), frame(BYTES, i)]), 0);
-  }
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  await end();
-  t.pass('rings stop all the same');
-});
+t.test(
+  '--stream: a peer that reads nothing makes the driver wait, without loss (NT-030)',
+  async (t) => {
+    const path = join(temporaryDirectory(t), 'peer');
+    const { peer: connected } = await listen(t, path);
+    const card = await startCard(t, { stream: path });
+    const { driver, end } = await card.connect({ memoryBytes: 64 << 20, queueSize: 256 });
+    const peer = await connected;
+    t.teardown(() => void peer.socket.destroy());
+    peer.socket.pause();
+    const COUNT = 100;
+    const BYTES = 20_000;
+    const sent = Array.from({ length: COUNT }, (_, i) => {
+      const bytes = Buffer.concat([new Uint8Array(12), frame(BYTES, i)]);
+      return driver.chains.offer(1, bytes, 0);
+    });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    t.ok(driver.chains.pending > 0, `${driver.chains.pending} of ${COUNT} wait`);
+    const before = process.cpuUsage();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const { user, system } = process.cpuUsage(before);
+    t.ok(user + system < 80_000, `${user + system} us of CPU in 200 ms`);
+    peer.socket.resume();
+    for (const chain of sent) {
+      await driver.chains.returned(chain);
+    }
+    await until(() => peer.frames.length === COUNT);
+    t.ok(
+      peer.frames.every((got, i) => Buffer.compare(got, frame(BYTES, i)) === 0),
+      'all there, in order',
+    );
+    // Stopped with frames stalled again.
+    peer.socket.pause();
+    for (let i = 0; i < COUNT; i++) {
+      driver.chains.offer(1, Buffer.concat([new Uint8Array(12), frame(BYTES, i)]), 0);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await end();
+    t.pass('rings stop all the same');
+  },
+);
 
 t.test(
-  '--stream: a driver that posts nothing stalls the peer, without loss (NT-015)',
+  '--stream: a driver that posts nothing stalls the peer, without loss (NT-015, NT-016)',
   async (t) => {
     const path = join(temporaryDirectory(t), 'peer');
     const { peer: connected } = await listen(t, path);

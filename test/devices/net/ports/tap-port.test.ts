@@ -3,15 +3,17 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { HandlerContext } from '../../../../src/core/device.js';
+import { hasFeature } from '../../../../src/core/protocol/index.js';
 import { CommandWriter } from '../../../../src/core/virtqueue/command-writer.js';
 import { Arena } from '../../../../src/devices/net/arena.js';
 import type { CompletionList } from '../../../../src/devices/net/completion-list.js';
 import { NetCounters } from '../../../../src/devices/net/counters.js';
+import { VIRTIO_NET_F_HOST_UFO } from '../../../../src/devices/net/format.js';
 import { TapPort } from '../../../../src/devices/net/ports/tap-port.js';
 import type { Receiver } from '../../../../src/devices/net/receive-queue.js';
 import { exchange, native } from '../../../../src/native/index.js';
 import { startCard } from '../../../support/card.js';
-import { frame, GUEST_MAC, HOST_MAC, tcpFrame } from '../../../support/frames.js';
+import { frame, GUEST_MAC, HOST_MAC, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { ip, quiet, tapName, Wire, whyNoTap } from '../../../support/taps.js';
 import { until } from '../../../support/until.js';
 
@@ -79,6 +81,46 @@ t.test('a driver without offloads gets plain frames', { skip: noTap }, async (t)
   await end();
 });
 
+t.test('a datagram left to be fragmented (UFO) is, by the host', { skip: noTap }, async (t) => {
+  const wire = new Wire(t);
+  const card = await startCard(t, { tap: wire.tap });
+  const { frontend, driver, end } = await card.connect();
+  t.ok(hasFeature(frontend.features, VIRTIO_NET_F_HOST_UFO), 'offered');
+  // NEEDS_CSUM, UDP, hdr_len 42, gso_size 1480, checksum from 34 at 6.
+  const header = Uint8Array.from([1, 3, 42, 0, 1480 & 255, 1480 >> 8, 34, 0, 6, 0, 0, 0]);
+  await driver.transmit(udpFrame(34 + 4000, 5), { header });
+  const lengths: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    lengths.push((await wire.receive())?.frame.byteLength ?? 0);
+  }
+  t.same(lengths, [1514, 1514, 34 + 4000 - 2 * 1480], 'pieces of gso_size behind each IP header');
+  await end();
+});
+
+t.test(
+  'a tap that is down takes nothing, and goes on when it is up (NT-030)',
+  { skip: noTap },
+  async (t) => {
+    const wire = new Wire(t);
+    const card = await startCard(t, { tap: wire.tap });
+    const { driver, end } = await card.connect();
+    driver.post(16, 2048);
+    ip('link', 'set', wire.tap, 'down');
+    for (let i = 0; i < 3; i++) {
+      t.equal(await driver.transmit(frame(60, i)), 0);
+    }
+    await until(() => card.device.counts(1).drops.port === 3);
+    ip('link', 'set', wire.tap, 'up');
+    await until(async () => {
+      await driver.transmit(frame(61));
+      return (await wire.receive(20))?.frame.byteLength === 61;
+    });
+    wire.send(frame(200, 1, GUEST_MAC, HOST_MAC));
+    t.equal((await driver.receive()).frame.byteLength, 200, 'and from the host');
+    await end();
+  },
+);
+
 t.test('a tap that is deleted is made again (NT-030)', { skip: noTap }, async (t) => {
   const name = tapName();
   const card = await startCard(t, { tap: name });
@@ -120,7 +162,7 @@ t.test('headers of more commands than a table holds', async (t) => {
       ...{ context, arena, counters: new NetCounters(3), receive: nobody, done: nobody },
       ...{ firstNumber: 0, queueSize: QUEUE_SIZE },
     },
-    { fd, multiQueue: false },
+    { fd, multiQueue: false, persistent: false },
   );
   for (let head = 0; head < QUEUE_SIZE; head++) {
     port.transmit((1 << 16) | head, 12, 60, Uint32Array.of(head, 0, 0));

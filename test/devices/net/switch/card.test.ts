@@ -9,6 +9,7 @@ const OPTIONS: SwitchCardOptions = {
   mtu: undefined,
   queueSize: 256,
   queueNum: 'queues',
+  mac: undefined,
 };
 
 const card = (options: Partial<SwitchCardOptions> = {}) =>
@@ -28,6 +29,12 @@ t.test('features', (t) => {
   t.end();
 });
 
+t.test('SEND_RARP of what is no station (NT-035)', async (t) => {
+  for (const mac of [new Uint8Array(6), new Uint8Array(6).fill(0xff), Uint8Array.of(1, 0, 94)]) {
+    await t.rejects(card().sendRarp(mac), { code: 'PAYLOAD_VALUE' });
+  }
+});
+
 t.test('config space, sizes, MTU', async (t) => {
   const made = card({ mtu: 9000 });
   t.same([made.numQueues(), made.queueNumAnswer(), made.maxQueueSize()], [3, 3, 256]);
@@ -36,5 +43,7 @@ t.test('config space, sizes, MTU', async (t) => {
   t.same([...made.getConfig(6, 6)], [1, 0, 1, 0, 0x28, 0x23]);
   await made.setMtu(1400);
   t.same([...made.getConfig(10, 2)], [0x78, 0x05]);
+  const mac = '52:54:00:00:00:07';
+  t.same([...card({ mac }).getConfig(0, 6)], [0x52, 0x54, 0, 0, 0, 7]);
   t.notSame(card().getConfig(0, 6), card().getConfig(0, 6), 'addresses of their own');
 });

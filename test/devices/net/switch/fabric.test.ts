@@ -117,6 +117,46 @@ t.test('frames of a batch keep their order, in rows or not', async (t) => {
   await endAll(guests);
 });
 
+t.test('a destination rewritten while the switch is at it (NT-011)', async (t) => {
+  const guests = await connectAll(await startSwitch(t, ['', '', '']), 3);
+  const [liar, ...others] = guests as [SwitchGuest, SwitchGuest, SwitchGuest];
+  for (const port of [1, 2]) {
+    await exchangeFrame(guests, port, frame(60, 0, BROADCAST, mac(port)));
+  }
+  const { memory } = liar.frontend;
+  const queue = liar.frontend.queue(1);
+  const sent = frame(60, 1, mac(1), mac(0));
+  const offset = memory.allocate(NET_HEADER_BYTES + sent.byteLength);
+  memory.bytes.fill(0, offset, offset + NET_HEADER_BYTES);
+  memory.bytes.set(sent, offset + NET_HEADER_BYTES);
+  const lastOfAddress = offset + NET_HEADER_BYTES + 5;
+  const ROUNDS = 400;
+  let astray = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    queue.driver.add([{ offset, bytes: NET_HEADER_BYTES + sent.byteLength, writable: false }]);
+    queue.driver.publish();
+    queue.kick();
+    for (let i = 0; !queue.driver.hasUsed; i++) {
+      memory.bytes[lastOfAddress] = 1 + (i & 1);
+    }
+    queue.driver.takeUsed();
+    for (const [i, { driver, frontend }] of others.entries()) {
+      while (frontend.queue(0).driver.hasUsed) {
+        const { frame: got } = await driver.receive();
+        driver.post(1, RECEIVE_BYTES);
+        astray += got[5] === i + 1 ? 0 : 1;
+      }
+    }
+  }
+  t.equal(astray, 0, 'who gets a frame is whom it is addressed to');
+  const arrived = others.map(({ received }) => received().packets);
+  t.ok(
+    arrived.every((packets) => packets > 2),
+    `${arrived} frames, some this way and some that`,
+  );
+  await endAll(guests);
+});
+
 t.test('what is forwarded to nobody (NT-034)', async (t) => {
   const guests = await connectAll(await startSwitch(t, ['', ''], { stormPerSecond: 20 }), 2);
   const rows = [

@@ -13,13 +13,25 @@ t.test('rules', (t) => {
       3,
       { isolated: true, vlans: { kind: 'trunk', vlans: [10], native: 5 } },
     ],
+    [
+      '4:mac=52:54:00:00:00:01',
+      4,
+      { isolated: false, vlans: { kind: 'any' }, mac: '52:54:00:00:00:01' },
+    ],
   ];
   for (const [text, port, rule] of good) {
     t.same(parsePortRule(text), { port, rule }, text);
   }
   const bad = ['', '1', '0:access=1', 'x:access=1', '1:', '1:access', '1:access=', '1:access=0'];
   const worse = ['1:access=4095', '1:access=1+2', '1:access=1,trunk=2', '1:native=3', '1:vlan=3'];
-  for (const text of [...bad, ...worse, '1:trunk=1,native=2+3', '1:trunk=a', '1000:access=1']) {
+  for (const text of [
+    ...bad,
+    ...worse,
+    '1:trunk=1,native=2+3',
+    '1:mac=ff:ff:ff:ff:ff:ff',
+    '1:trunk=a',
+    '1000:access=1',
+  ]) {
     t.type(parsePortRule(text), 'string', text);
   }
   t.end();
