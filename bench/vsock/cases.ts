@@ -24,7 +24,7 @@ export interface Target {
 
 export interface BenchCase {
   readonly name: string;
-  readonly work: 'bulk' | 'round-trip' | 'connect' | 'hold';
+  readonly work: 'bulk' | 'round-trip' | 'connect' | 'hold' | 'guest';
   readonly streams: number;
   /** Further flags of the load generator. */
   readonly flags: Readonly<Record<string, string | number>>;
@@ -106,6 +106,22 @@ function connections(): BenchCase[] {
   return [...connect, held];
 }
 
+/** From a Linux guest, which nothing on this machine can stand in for: no peer, no target. */
+function guests(): BenchCase[] {
+  const shape = { work: 'guest', streams: 1, peers: [], targets: [] } as const;
+  const { metrics } = BULK;
+  return [
+    { ...shape, name: 'guest/stream/guest-to-host', flags: { work: 'give' }, metrics },
+    { ...shape, name: 'guest/stream/host-to-guest', flags: { work: 'take' }, metrics },
+    {
+      ...shape,
+      name: 'guest/round-trip',
+      flags: { work: 'ping' },
+      metrics: ['p50Us', 'p99Us'],
+    },
+  ];
+}
+
 export function allCases(): BenchCase[] {
-  return [...streams(), ...roundTrips(), ...connections()];
+  return [...streams(), ...roundTrips(), ...connections(), ...guests()];
 }

@@ -3,9 +3,11 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { cpus, release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { whyNoUmlGuest } from '../../test/guest/kernels.js';
 import { buildLoadProgram } from '../common/load-program.js';
 import { keepAwake, stop } from '../common/processes.js';
 import { allCases, type BenchCase } from './cases.js';
+import { measureGuest } from './guest-side.js';
 import { parseOptions, type RunOptions, USAGE } from './options.js';
 import { type CaseRow, caseRow, formatRow, type Sample } from './report.js';
 import { type Environment, measureSide, type SideName } from './side.js';
@@ -27,7 +29,8 @@ async function measureCase(
   const samples = new Map<SideName, Sample[]>(sides.map((side) => [side, []]));
   for (let round = 0; round < rounds; round += 1) {
     for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
-      samples.get(side)?.push(await measureSide(benchCase, side, environment));
+      const measure = benchCase.work === 'guest' ? measureGuest : measureSide;
+      samples.get(side)?.push(await measure(benchCase, environment, side));
     }
   }
   return caseRow(benchCase, samples);
@@ -38,7 +41,11 @@ function withoutSocat(benchCase: BenchCase): BenchCase {
 }
 
 function chosenCases(only: RegExp): BenchCase[] {
-  const cases = allCases().filter(({ name }) => only.test(name));
+  const noGuest = whyNoUmlGuest();
+  const cases = allCases()
+    .filter(({ name }) => only.test(name))
+    .filter(({ work }) => work !== 'guest' || noGuest === undefined);
+  if (noGuest !== undefined) print(`# ${noGuest}: measured without a guest`);
   if (spawnSync('socat', ['-V']).status === 0) {
     return cases;
   }

@@ -94,8 +94,8 @@ export function loadArguments(
 /** One run of a case, with a process of its own in between. */
 export async function measureSide(
   benchCase: BenchCase,
-  side: SideName,
   environment: Environment,
+  side: SideName,
 ): Promise<Sample> {
   const directory = mkdtempSync(join(environment.directory, 'run-'));
   const place = {

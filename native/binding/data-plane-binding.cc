@@ -272,7 +272,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     return number(info, self->moveNow(command));
   }
 
-  // (fd, chains, from, count, bytes, prefix, lengthAt) -> bytes received or -errno.
+  // (fd, chains, from, count, bytes, prefix, lengthAt, whole) -> bytes received or -errno.
   Napi::Value receiveScattered(const Napi::CallbackInfo& info) {
     const Arguments arguments(info);
     const Bytes chains = arguments.bytes(1);
@@ -285,7 +285,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     return number(info, plane(info)->receiveScattered(
                             arguments.fd(0), reinterpret_cast<uint32_t*>(chains.data) + from, count,
                             arguments.u32(4),
-                            {prefix.data, static_cast<uint32_t>(prefix.length), arguments.u32(6)}));
+                            {prefix.data, static_cast<uint32_t>(prefix.length), arguments.u32(6)},
+                            arguments.boolean(7)));
   }
 
   // (bytes): kept alive and pinned as long as the data plane.

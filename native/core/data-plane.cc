@@ -326,14 +326,14 @@ int64_t DataPlane::moveNow(const CommandRecord& command) {
 }
 
 int64_t DataPlane::receiveScattered(int fd, const uint32_t* chains, uint32_t count, uint64_t bytes,
-                                    const Prefix& prefix) {
+                                    const Prefix& prefix, bool whole) {
   chains_.clear();
   for (uint32_t i = 0; i < count; i++) {
     const DescriptorChain* chain = chainOf(chains[i]);
     if (chain == nullptr || chains[i] >> 16 != chains[0] >> 16) return -EINVAL;
     chains_.push_back(chain);
   }
-  const int64_t got = vhost::receiveScattered(fd, chains_, bytes, prefix, &segments_);
+  const int64_t got = vhost::receiveScattered(fd, chains_, bytes, prefix, whole, &segments_);
   // As in moveNow().
   if (got == -EFAULT) vring(chains[0] >> 16)->ring.memory()->poison();
   return got;

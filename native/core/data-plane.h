@@ -143,7 +143,7 @@ class DataPlane {
   // receiveScattered() into chains in flight, all of one queue; -EINVAL when one is not. They stay
   // open.
   int64_t receiveScattered(int fd, const uint32_t* chains, uint32_t count, uint64_t bytes,
-                           const Prefix& prefix);
+                           const Prefix& prefix, bool whole);
 
   // Frames shown to somebody who looks on go into this memory; borrowed for the data plane's life.
   // -EINVAL when it can't be a FrameCapture's.

@@ -10,23 +10,24 @@
 namespace vhost {
 namespace {
 
-// The places behind the prefixes, as many as one system call takes; false: a chain has none.
-bool gather(const std::vector<const DescriptorChain*>& chains, uint64_t bytes, uint32_t prefixBytes,
-            std::vector<iovec>* segments) {
+// The places behind the prefixes, as many as one system call takes, for so many of the bytes; none:
+// a chain has no place.
+uint64_t gather(const std::vector<const DescriptorChain*>& chains, uint64_t bytes,
+                uint32_t prefixBytes, std::vector<iovec>* segments) {
+  uint64_t room = 0;
   for (const DescriptorChain* chain : chains) {
-    if (bytes == 0) break;
-    if (chain->writableBytes <= prefixBytes) return false;
+    if (room == bytes) break;
+    if (chain->writableBytes <= prefixBytes) return 0;
     const size_t before = segments->size();
-    const uint64_t part = std::min<uint64_t>(bytes, chain->writableBytes - prefixBytes);
+    const uint64_t part = std::min<uint64_t>(bytes - room, chain->writableBytes - prefixBytes);
     chain->slice(true, prefixBytes, part, segments);
     if (segments->size() > kSegmentsPerAttemptMax) {
-      if (before == 0) return false;
       segments->resize(before);
       break;
     }
-    bytes -= part;
+    room += part;
   }
-  return !segments->empty();
+  return room;
 }
 
 void writePrefixes(const std::vector<const DescriptorChain*>& chains, uint64_t bytes,
@@ -46,12 +47,14 @@ void writePrefixes(const std::vector<const DescriptorChain*>& chains, uint64_t b
 }  // namespace
 
 int64_t receiveScattered(int fd, const std::vector<const DescriptorChain*>& chains, uint64_t bytes,
-                         const Prefix& prefix, std::vector<iovec>* scratch) {
+                         const Prefix& prefix, bool whole, std::vector<iovec>* scratch) {
   scratch->clear();
   if (prefix.bytes > Prefix::kBytesMax || prefix.lengthAt + sizeof(uint32_t) > prefix.bytes) {
     return -EINVAL;
   }
-  if (!gather(chains, bytes, prefix.bytes, scratch)) return -EINVAL;
+  const uint64_t room = gather(chains, bytes, prefix.bytes, scratch);
+  if (room == 0) return -EINVAL;
+  if (whole && room < bytes) return -EMSGSIZE;
   CommandRecord command = {};
   command.code = static_cast<uint32_t>(CommandCode::kReceive);
   command.file = static_cast<uint32_t>(fd);

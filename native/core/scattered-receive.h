@@ -22,10 +22,11 @@ struct Prefix {
 };
 
 // One attempt on a socket, never blocking. Full chains first; those that got nothing are untouched.
-// Bytes received or -errno, -EINVAL when a chain has no room behind its prefix. *scratch is
-// anybody's memory, kept to be used again.
+// Bytes received or -errno, -EINVAL when a chain has no room behind its prefix. whole: -EMSGSIZE
+// and nothing received when the chains can't take all of `bytes` in one call, which would cut a
+// message short. *scratch is anybody's memory, kept to be used again.
 int64_t receiveScattered(int fd, const std::vector<const DescriptorChain*>& chains, uint64_t bytes,
-                         const Prefix& prefix, std::vector<iovec>* scratch);
+                         const Prefix& prefix, bool whole, std::vector<iovec>* scratch);
 
 }  // namespace vhost
 

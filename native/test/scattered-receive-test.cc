@@ -19,7 +19,7 @@ constexpr uint32_t kLengthAt = 4;
 constexpr uint8_t kUntouched = 0xcd;
 
 struct Pair {
-  Pair() { socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends); }
+  explicit Pair(int type = SOCK_STREAM) { socketpair(AF_UNIX, type | SOCK_NONBLOCK, 0, ends); }
   ~Pair() {
     close(ends[0]);
     close(ends[1]);
@@ -58,11 +58,11 @@ class Chains {
   std::vector<DescriptorChain> chains_;
 };
 
-int64_t receive(Pair* pair, const Chains& chains, uint64_t bytes) {
+int64_t receive(Pair* pair, const Chains& chains, uint64_t bytes, bool whole = false) {
   const std::vector<uint8_t> header(kPrefixBytes, 9);
   std::vector<iovec> scratch;
   return receiveScattered(pair->ends[0], chains.list, bytes,
-                          {header.data(), kPrefixBytes, kLengthAt}, &scratch);
+                          {header.data(), kPrefixBytes, kLengthAt}, whole, &scratch);
 }
 
 TEST("full chains first, each with the length of its part, the rest untouched") {
@@ -113,8 +113,10 @@ TEST("what makes no sense is refused before anything is read") {
   const uint8_t header[kPrefixBytes] = {};
   const Chains chains(1, 112);
   std::vector<iovec> scratch;
-  CHECK_EQ(receiveScattered(pair.ends[0], chains.list, 10, {header, 12, 9}, &scratch), -EINVAL);
-  CHECK_EQ(receiveScattered(pair.ends[0], chains.list, 10, {header, 65, 4}, &scratch), -EINVAL);
+  CHECK_EQ(receiveScattered(pair.ends[0], chains.list, 10, {header, 12, 9}, false, &scratch),
+           -EINVAL);
+  CHECK_EQ(receiveScattered(pair.ends[0], chains.list, 10, {header, 65, 4}, false, &scratch),
+           -EINVAL);
   CHECK_EQ(receive(&pair, chains, 100), 10);
 }
 
@@ -125,6 +127,19 @@ TEST("as many chains as one system call takes") {
   pair.say(8 * count);
   CHECK_EQ(receive(&pair, chains, 8 * count), static_cast<int64_t>(8 * kSegmentsPerAttemptMax));
   CHECK_EQ(receive(&pair, chains, 8 * count), 80);
+}
+
+TEST("a message goes in whole, or stays where it is") {
+  Pair pair(SOCK_SEQPACKET);
+  pair.say(250);
+  const Chains few(2, 112);
+  CHECK_EQ(receive(&pair, few, 250, true), -EMSGSIZE);
+  CHECK_EQ(few.memory[0], kUntouched);
+  const Chains pieces(2, kPrefixBytes + 600, kPrefixBytes + 600);
+  CHECK_EQ(receive(&pair, pieces, 1200, true), -EMSGSIZE);
+  const Chains enough(3, 112);
+  CHECK_EQ(receive(&pair, enough, 250, true), 250);
+  CHECK_EQ(enough.lengthOf(2, 112), 50u);
 }
 
 }  // namespace

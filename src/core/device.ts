@@ -231,6 +231,8 @@ export interface HandlerContext {
    *
    * @param from   place in `chains` of the first
    * @param bytes  at most so many, without prefixes
+   * @param whole  a message of `bytes`: -EMSGSIZE, and it stays in the socket, when the chains
+   *   can't take all of it at a time
    * @returns bytes received without prefixes, or -errno
    */
   receiveScattered(
@@ -241,6 +243,7 @@ export interface HandlerContext {
     bytes: number,
     prefix: Uint8Array,
     lengthAt: number,
+    whole: boolean,
   ): number;
   /** Calls `QueueHandler.again` after the next turn, which does not sleep: the driver sees what is
    *  complete while the rest is worked on. */

@@ -100,6 +100,7 @@ export interface DataPlane {
     bytes: number,
     prefix: Uint8Array,
     lengthAt: number,
+    whole: boolean,
   ): number;
   /** For commands with FLAG_ARENA. */
   setArena(bytes: Uint8Array): void;

@@ -3,68 +3,40 @@
 import { randomBytes } from 'node:crypto';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import {
-  DaemonProcess,
   type GuestSocket,
-  TestFrontend,
   VSOCK_REQUEST,
   VSOCK_RST,
   VSOCK_RW,
   VSOCK_SEQPACKET,
   VSOCK_SHUTDOWN,
   VSOCK_STREAM,
-  VsockDriver,
+  type VsockDriver,
 } from '../../src/testing/index.js';
-import { temporaryDirectory, until } from '../support/resources.js';
+import { until } from '../support/resources.js';
+import {
+  left,
+  SIBLING_PORT as PORT,
+  pair,
+  SHUTDOWN_BOTH,
+  siblingScene,
+} from '../support/sibling-scene.js';
 
 const SEND = 2;
-const BOTH = 3;
 const EOM = 1;
+const EOR = 2;
 const HOST = 2;
-const PORT = 80;
 
-const directory = temporaryDirectory(t);
-const socketOf = (cid: number) => join(directory, `g${cid}`);
-const GROUPS: Readonly<Record<number, string>> = {
-  3: ',group=a',
-  4: ',group=a+b',
-  5: ',group=b',
-  6: '',
-};
-const daemon = new DaemonProcess(
-  [
-    'vsock',
-    '--forward',
-    '7=exec:exec cat',
-    '--forward',
-    '4:8=exec:exec cat',
+const { daemon, directory, guest } = await siblingScene(
+  t,
+  { 3: 'a', 4: 'a+b', 5: 'b', 6: '' },
+  (directory) => [
+    ...['--forward', '7=exec:exec cat', '--forward', '4:8=exec:exec cat'],
     ...['--listen', `unix:${join(directory, 'to-3')}=3:${PORT}`],
     ...['--listen', `unix:${join(directory, 'to-4')}=4:${PORT}`],
-    ...Object.entries(GROUPS).flatMap(([cid, group]) => [
-      '--guest',
-      `${socketOf(Number(cid))},cid=${cid}${group}`,
-    ]),
   ],
-  socketOf(6),
 );
-t.teardown(() => daemon.stop());
-await daemon.ready();
-
-async function guest(t: Test, guestCid: number): Promise<VsockDriver> {
-  const frontend = await TestFrontend.start({ socket: socketOf(guestCid), queues: 3 });
-  t.teardown(() => frontend.close());
-  return new VsockDriver(frontend, { guestCid, receiveBytes: 65_536 + 44 });
-}
-
-/** A connection of one to the other. */
-async function pair(from: VsockDriver, to: VsockDriver, guestPort: number, type = VSOCK_STREAM) {
-  const [ours, theirs] = await Promise.all([
-    from.connect(guestPort, PORT, type, to.guestCid),
-    to.accept(),
-  ]);
-  return { ours, theirs };
-}
 
 async function refused(driver: VsockDriver, peerCid: number): Promise<boolean> {
   const socket = driver.socket(9000 + peerCid, PORT, VSOCK_STREAM, peerCid);
@@ -79,14 +51,8 @@ async function refused(driver: VsockDriver, peerCid: number): Promise<boolean> {
 }
 
 async function shutDown(driver: VsockDriver, socket: GuestSocket): Promise<void> {
-  await driver.say(socket, VSOCK_SHUTDOWN, BOTH);
+  await driver.say(socket, VSOCK_SHUTDOWN, SHUTDOWN_BOTH);
   await driver.packetOf(VSOCK_RST);
-}
-
-/** Its peer has left; the two directions may end one after the other. */
-async function left(driver: VsockDriver, socket: GuestSocket): Promise<void> {
-  while ((await driver.packetOf(VSOCK_SHUTDOWN)).flags !== BOTH);
-  await driver.say(socket, VSOCK_RST);
 }
 
 t.test('a stream between two guests', async (t) => {
@@ -111,10 +77,19 @@ t.test('a stream between two guests', async (t) => {
 t.test('messages between two guests', async (t) => {
   const [a, b] = [await guest(t, 4), await guest(t, 5)];
   const { ours } = await pair(a, b, 5000, VSOCK_SEQPACKET);
-  for (const text of ['one', 'another']) {
-    await a.say(ours, VSOCK_RW, EOM, Buffer.from(text));
-    t.match(await b.packetOf(VSOCK_RW), { flags: EOM, payload: Buffer.from(text) });
+  for (const [text, flags] of [
+    ['one', EOM],
+    ['end of a record', EOM | EOR],
+    ['another', EOM],
+  ] as const) {
+    await a.say(ours, VSOCK_RW, flags, Buffer.from(text));
+    t.match(await b.packetOf(VSOCK_RW), { flags, payload: Buffer.from(text) });
   }
+  await a.say(ours, VSOCK_RW, EOM | EOR);
+  await a.say(ours, VSOCK_RW, EOM, Buffer.from('behind an empty one'));
+  t.match(await b.packetOf(VSOCK_RW), { flags: EOM, payload: Buffer.from('behind an empty one') });
+  await a.say(ours, VSOCK_SHUTDOWN, SEND);
+  t.match(await b.packetOf(VSOCK_SHUTDOWN), { flags: SEND }, 'and the end is one');
 });
 
 t.test('VS-042 VS-001 nothing across groups, and nobody else', async (t) => {

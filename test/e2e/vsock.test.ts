@@ -3,14 +3,15 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { VIRTIO_F_RING_PACKED } from '../../src/core/protocol/index.js';
-import { VSOCK_RST, VSOCK_RW, VSOCK_SHUTDOWN } from '../../src/testing/index.js';
+import { VIRTIO_F_RING_PACKED, VIRTIO_F_RING_RESET } from '../../src/core/protocol/index.js';
+import { VSOCK_RST, VSOCK_RW, VSOCK_SHUTDOWN, type VsockDriver } from '../../src/testing/index.js';
+import { TestQueue } from '../../src/testing/test-frontend.js';
 import { nextChunk, toEnd, vsockScene } from '../support/vsock-scene.js';
 
+const scene = await vsockScene(t);
 const sha = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
 t.test('the guest connects to the host', async (t) => {
-  const scene = await vsockScene(t);
   const driver = await scene.start(t);
   const served = new Promise<Socket>((resolve) => void scene.listen(t, 1234, resolve));
   const guest = await driver.connect(5000, 1234);
@@ -22,7 +23,6 @@ t.test('the guest connects to the host', async (t) => {
 });
 
 t.test('the host connects to the guest', async (t) => {
-  const scene = await vsockScene(t);
   const driver = await scene.start(t);
   const host = scene.connect(t, 'CONNECT 80\n');
   const guest = await driver.accept();
@@ -35,7 +35,6 @@ t.test('the host connects to the guest', async (t) => {
 });
 
 async function megabytesBothWays(t: Test, packed: boolean): Promise<void> {
-  const scene = await vsockScene(t);
   const driver = await scene.start(t, { receiveBytes: 65_536 + 44 }, { packed });
   t.equal((driver.frontend.features & VIRTIO_F_RING_PACKED) !== 0n, packed);
   const bytes = randomBytes(8 << 20);
@@ -70,20 +69,19 @@ t.test(
       { packed: true, base: 0x8007_8007, reset: true },
     ];
     for (const { packed, base, reset } of rows) {
-      const scene = await vsockScene(t);
-      const { frontend } = await scene.start(t, {}, { packed, base });
-      const event = frontend.queue(2);
-      event.driver.add([{ offset: frontend.memory.allocate(4), bytes: 4, writable: true }]);
-      event.driver.publish();
-      event.kick();
-      const told = await event.signalled(event.callFd, reset ? 5000 : 100);
-      t.equal(told, reset, `${packed ? 'packed' : 'split'} at 0x${base.toString(16)}`);
+      await t.test(`${packed ? 'packed' : 'split'} at 0x${base.toString(16)}`, async (t) => {
+        const { frontend } = await scene.start(t, {}, { packed, base });
+        const event = frontend.queue(2);
+        event.driver.add([{ offset: frontend.memory.allocate(4), bytes: 4, writable: true }]);
+        event.driver.publish();
+        event.kick();
+        t.equal(await event.signalled(event.callFd, reset ? 5000 : 100), reset);
+      });
     }
   },
 );
 
 t.test('VS-034 half-close carries the end one way, the other still flows', async (t) => {
-  const scene = await vsockScene(t);
   const driver = await scene.start(t);
   const served = new Promise<Socket>((resolve) => void scene.listen(t, 9, resolve));
   const guest = await driver.connect(5002, 9);
@@ -102,7 +100,6 @@ t.test('VS-034 half-close carries the end one way, the other still flows', async
 });
 
 t.test('VS-031 nobody listens', async (t) => {
-  const scene = await vsockScene(t);
   const driver = await scene.start(t);
   const guest = driver.socket(5003, 99);
   await driver.say(guest, 1);
@@ -114,7 +111,6 @@ t.test('VS-031 nobody listens', async (t) => {
 });
 
 t.test('a host program that leaves', async (t) => {
-  const scene = await vsockScene(t);
   const driver = await scene.start(t);
   const host = scene.connect(t, 'CONNECT 80\n');
   const guest = await driver.accept();
@@ -126,4 +122,39 @@ t.test('a host program that leaves', async (t) => {
   const { flags } = await driver.packetOf(VSOCK_SHUTDOWN);
   t.equal(flags === 2 ? (await driver.packetOf(VSOCK_SHUTDOWN)).flags : flags, 3);
   t.equal((await driver.packetOf(VSOCK_RST)).dstPort, 80, 'RST, as the guest did not answer');
+});
+
+/** A queue stops and begins anew in another place, as VIRTIO 1.3 §2.6.1 has it. */
+async function resetQueue({ frontend }: VsockDriver, index: number): Promise<void> {
+  await frontend.frontend.setVringEnable(index, false);
+  await frontend.frontend.getVringBase(index);
+  frontend.queue(index).close();
+  const queue = new TestQueue(frontend.memory, index, { size: 64, eventIdx: true });
+  frontend.queues[index] = queue;
+  await frontend.startQueue(queue, queue.driver.resumeBase);
+  await frontend.frontend.setVringEnable(index, true);
+}
+
+t.test('RING_RESET: connections outlive a queue, not the driver', async (t) => {
+  const driver = await scene.start(t);
+  t.ok(driver.frontend.features & VIRTIO_F_RING_RESET);
+  const served = new Promise<Socket>((resolve) => void scene.listen(t, 9, resolve));
+  const guest = await driver.connect(5004, 9);
+  const host = await served;
+  const closed = new Promise((resolve) => host.once('close', resolve));
+  for (const [index, name] of ['receive', 'transmit'].entries()) {
+    await resetQueue(driver, index);
+    if (index === 0) driver.offerBuffers(16);
+    await driver.send(guest, Buffer.from(name));
+    t.equal(await nextChunk(host), name);
+    host.write('and back');
+    t.equal(String(Buffer.from(await driver.receive(guest, 8))), 'and back', name);
+  }
+  await driver.frontend.frontend.setVringEnable(0, false);
+  await driver.frontend.frontend.getVringBase(0);
+  await resetQueue(driver, 1);
+  host.resume();
+  host.end();
+  await closed;
+  t.pass('with both queues stopped nobody knows it any more');
 });

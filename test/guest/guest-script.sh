@@ -8,7 +8,7 @@
 # Parameters come on the kernel command line as key=value without a dot: the kernel puts those
 # into the environment of PID 1.
 #   vt_role      disk (format at first sight, verify afterwards) | readonly | rings | rng | net | net-bulk |
-#                net-control | net-ethtool | net-recovery | vsock | vsock-test | migrate | lifecycle | probe
+#                net-control | net-ethtool | net-recovery | vsock | vsock-test | vsock-bench | migrate | lifecycle | probe
 #   vt_boots     the verify stage that powers off; those before it reboot
 #   vt_fill_mib  how much to write into files
 #   vt_part_mib  length of the partition; vt_raw_mib: where the area beyond it starts
@@ -531,6 +531,7 @@ ethtool_stage() {
 start_up
 case $vt_role in
   vsock) . /vsock-stage.sh; vsock_stage; finish "$vt_end" ;;
+  vsock-bench) . /vsock-stage.sh; vsock_bench_stage; finish poweroff ;;
   vsock-test) . /vsock-stage.sh; linux_test_stage; finish poweroff ;;
   net) net_stage; finish poweroff ;;
   switch) . /net-stages.sh; switch_stage; finish poweroff ;;

@@ -13,6 +13,7 @@ const MEMORY_MIB = 192;
 /** VIRTIO 1.3 §5. */
 export const VIRTIO_ID_NET = 1;
 const VIRTIO_ID_BLOCK = 2;
+export const VIRTIO_ID_VSOCK = 19;
 const SHARED_MEMORY_DIR = '/dev/shm';
 
 export interface UmlOptions {
@@ -20,6 +21,8 @@ export interface UmlOptions {
   readonly parameters: Readonly<Record<string, string | number>>;
   /** What the socket's device is; a disk, unless said otherwise. */
   readonly virtioId?: number;
+  /** A second device, such as a card. */
+  readonly second?: { readonly socketPath: string; readonly virtioId: number };
   /** More of the host's programs in the guest. */
   readonly programs?: readonly string[];
 }
@@ -28,16 +31,19 @@ export function startUml({
   socketPath,
   parameters,
   virtioId = VIRTIO_ID_BLOCK,
+  second,
   programs = [],
 }: UmlOptions): Machine {
   const kernel = findUmlKernel();
   if (kernel === undefined) throw new Error('no User-mode Linux: run "npm run setup"');
+  const devices = [{ socketPath, virtioId }, ...(second === undefined ? [] : [second])];
   const child = spawnTracked(
     kernel.imagePath,
     [
       ...[`mem=${MEMORY_MIB}M`, `initrd=${buildInitramfs(kernel, programs)}`],
       ...['con=null', 'con0=fd:0,fd:1'],
-      ...[`virtio_uml.device=${socketPath}:${virtioId}`, 'loglevel=4'],
+      ...devices.map((device) => `virtio_uml.device=${device.socketPath}:${device.virtioId}`),
+      'loglevel=4',
       ...kernelCommandLine(parameters).split(' '),
     ],
     {

@@ -1,7 +1,7 @@
 // A guest's programs at AF_VSOCK: connects to the host or listens, and copies between the socket and
 // standard input and output; messages and very many connections, which socat has not.
 //   cid | connect PORT | listen PORT | messages PORT | say PORT LENGTH... | many PORT COUNT |
-//   echo PORT COUNT
+//   echo PORT COUNT | give PORT MS | take PORT MS | ping PORT MS
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/vm_sockets.h>
@@ -136,6 +137,67 @@ static int echo(unsigned port, int count) {
   return 0;
 }
 
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static int streamed(double seconds, double bytes) {
+  printf("{\"seconds\":%f,\"bytes\":%.0f}\n", seconds, bytes);
+  return 0;
+}
+
+// As much as goes in this time; over when the host has taken all of it.
+static int give(int fd, double seconds) {
+  const double start = now();
+  double bytes = 0;
+  do {
+    const ssize_t put = write(fd, buffer, sizeof buffer);
+    if (put < 0) die("write");
+    bytes += (double)put;
+  } while (now() - start < seconds);
+  shutdown(fd, SHUT_WR);
+  if (read(fd, buffer, 1) != 0) die("end");
+  return streamed(now() - start, bytes);
+}
+
+static int take(int fd, double seconds) {
+  const double start = now();
+  double bytes = 0;
+  do {
+    const ssize_t got = read(fd, buffer, sizeof buffer);
+    if (got <= 0) die("read");
+    bytes += (double)got;
+  } while (now() - start < seconds);
+  return streamed(now() - start, bytes);
+}
+
+static int ascending(const void *a, const void *b) {
+  const double x = *(const double *)a;
+  const double y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+// 64 bytes there and back, one at a time.
+static int ping(int fd, double seconds) {
+  enum { BYTES = 64, MAX = 1 << 20 };
+  double *waits = calloc(MAX, sizeof *waits);
+  const double start = now();
+  int count = 0;
+  for (; count < MAX && now() - start < seconds; count++) {
+    const double sent = now();
+    if (write(fd, buffer, BYTES) != BYTES) die("write");
+    if (recv(fd, buffer, BYTES, MSG_WAITALL) != BYTES) die("read");
+    waits[count] = now() - sent;
+  }
+  const double whole = now() - start;
+  qsort(waits, (size_t)count, sizeof *waits, ascending);
+  printf("{\"seconds\":%f,\"p50Us\":%.1f,\"p99Us\":%.1f}\n", whole, 1e6 * waits[count / 2],
+         1e6 * waits[count * 99 / 100]);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   unsigned port = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
   if (argc > 1 && strcmp(argv[1], "cid") == 0) {
@@ -151,5 +213,11 @@ int main(int argc, char **argv) {
     return say(connected(port, SOCK_SEQPACKET), argc - 3, argv + 3);
   if (argc > 3 && strcmp(argv[1], "echo") == 0) return echo(port, atoi(argv[3]));
   if (argc > 3 && strcmp(argv[1], "many") == 0) return many(port, atoi(argv[3]));
+  if (argc > 3 && strcmp(argv[1], "give") == 0)
+    return give(connected(port, SOCK_STREAM), atof(argv[3]) / 1000);
+  if (argc > 3 && strcmp(argv[1], "take") == 0)
+    return take(connected(port, SOCK_STREAM), atof(argv[3]) / 1000);
+  if (argc > 3 && strcmp(argv[1], "ping") == 0)
+    return ping(connected(port, SOCK_STREAM), atof(argv[3]) / 1000);
   return 2;
 }

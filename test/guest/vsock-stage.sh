@@ -21,13 +21,19 @@ socat_stage() {
   say "mark socat"
 }
 
+# As many MiB as wanted, each the same: emulated, a random number generator is slower than the device.
+mebibytes() {
+  count=0
+  while [ "$count" -lt "$vt_fill_mib" ]; do
+    cat /tmp/mebibyte
+    count=$((count + 1))
+  done
+}
+
 streams_stage() {
-  mkfifo /tmp/copy
-  sha256sum </tmp/copy >/tmp/sum &
-  head -c "$((vt_fill_mib * mib))" /dev/urandom | tee /tmp/copy |
-    vsock-peer connect 1000 >/tmp/answer || failed guest-to-host
-  wait
-  say "fact sent $(cut -c1-64 /tmp/sum)"
+  head -c "$mib" /dev/urandom >/tmp/mebibyte
+  say "fact sent $(mebibytes | sha_of)"
+  mebibytes | vsock-peer connect 1000 >/tmp/answer || failed guest-to-host
   say "fact answer $(cat /tmp/answer)"
   say "fact received $(vsock-peer listen 2000 </dev/null | sha256sum | cut -c1-64)"
   say "fact messages $(vsock-peer messages 2001)"
@@ -71,20 +77,21 @@ vsock_stage() {
 # Whether something listens on this TCP port.
 listens() { grep -q ":$(printf %04X "$1") 00000000:0000 0A" /proc/net/tcp; }
 
-# Linux's own test program, a test at a time. At TCP port vt_port the host says the role, the port of
+# Linux's own test program, a test at a time. At the host's port 1002 it is said the role, the port of
 # the control channel and which tests to skip, until it has had enough.
+#   vt_peer_ip, vt_peer_cid   the other end: the host, or another guest
 linux_test_stage() {
   check link ip link set eth0 up
-  check address ip addr add 10.0.2.15/24 dev eth0
+  check address ip addr add "$vt_guest_ip/24" dev eth0
   while :; do
-    nc 10.0.2.2 "$vt_port" </dev/null >/tmp/word
-    read -r mode port skip </tmp/word || failed "no word of the host's"
+    vsock-peer connect 1002 </dev/null >/tmp/word || failed "no word of the host's"
+    read -r mode port skip </tmp/word || failed "an empty word of the host's"
     [ "$mode" = poweroff ] && return
-    host=10.0.2.2
-    [ "$mode" = server ] && host=0.0.0.0
+    control=$vt_peer_ip
+    [ "$mode" = server ] && control=0.0.0.0
     # shellcheck disable=SC2086
-    vsock_test --mode="$mode" --control-host=$host --control-port="$port" --peer-cid=2 $skip \
-      >/tmp/test.log 2>&1 &
+    vsock_test --mode="$mode" --control-host=$control --control-port="$port" \
+      --peer-cid="${vt_peer_cid:-2}" $skip >/tmp/test.log 2>&1 &
     if [ "$mode" = server ]; then
       check serves soon listens "$port"
       say "mark serves"
@@ -92,4 +99,12 @@ linux_test_stage() {
     wait $!
     say "result $? $(tail -n 1 /tmp/test.log)"
   done
+}
+
+# For bench/vsock: vt_work (give | take | ping) with the host's port vt_port for vt_ms.
+vsock_bench_stage() {
+  say "mark begins"
+  said=$(vsock-peer "$vt_work" "$vt_port" "$vt_ms") || failed "$vt_work"
+  say "fact sample $said"
+  say "mark measured"
 }

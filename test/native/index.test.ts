@@ -202,7 +202,7 @@ const METHODS: Signatures = {
   setCapture: ['bytes'],
   capture: ['u32', 'bytes', 'u32', 'u32', 'u32', 'u32', 'u32'],
   move: [], // as turn(): on the data path, what is no number counts as zero
-  receiveScattered: ['fd', 'bytes', 'u32', 'u32', 'u32', 'bytes', 'u32'],
+  receiveScattered: ['fd', 'bytes', 'u32', 'u32', 'u32', 'bytes', 'u32', 'flag'],
   watch: ['fd', 'u32', 'flag'],
   unwatch: ['u32'],
   giveUp: ['queue'],

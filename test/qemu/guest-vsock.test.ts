@@ -13,7 +13,7 @@ import type { GuestConsole, Machine } from '../guest/console.js';
 import { whyNoQemuGuest, whyNoUmlGuest } from '../guest/kernels.js';
 import { chooseAccelerator, startQemu } from '../guest/qemu.js';
 import { Qmp } from '../guest/qmp.js';
-import { startUml } from '../guest/uml.js';
+import { startUml, VIRTIO_ID_VSOCK } from '../guest/uml.js';
 import {
   connectGuest,
   connectMany,
@@ -33,7 +33,6 @@ const BOOT_LIMIT_MS = 120_000 + 500 * MIB;
 const CID = 4242;
 const MANY = 1000;
 const GUEST_WEB_PORT = 3002;
-const VIRTIO_ID_VSOCK = 19;
 const PROGRAMS = ['socat'];
 /** What the host says and the guest repeats; what the guest says is in its stage. */
 const LENGTHS = [1, 5, 4096, 60_000, 100_000, 7];

@@ -3,34 +3,39 @@
 // VHOST_TS_VSOCK_TEST=6.1 runs it: two of its tests measure time, which a busy machine spoils. Results
 // are in docs/reference/vsock-tests.md.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import t, { type Test } from 'tap';
 import { startListening } from '../cli/command.js';
 import { within } from '../guest/children.js';
-import type { GuestConsole, GuestLine } from '../guest/console.js';
-import { guestCacheDir, whyNoQemuGuest } from '../guest/kernels.js';
+import type { GuestConsole } from '../guest/console.js';
+import { whyNoQemuGuest } from '../guest/kernels.js';
+import {
+  failureOf,
+  GUEST_PROGRAM,
+  HOST_PROGRAM,
+  LINUX_VERSION,
+  type Mode,
+  nextLine,
+  only,
+  TEST_LIMIT_MS,
+  testCases,
+  Words,
+  whyNoLinuxTest,
+} from '../guest/linux-vsock.js';
 import { chooseAccelerator, startQemu } from '../guest/qemu.js';
 import { freePort } from '../support/free-port.js';
 import { temporaryDirectory } from '../support/resources.js';
 
-const VERSION = process.env.VHOST_TS_VSOCK_TEST ?? '6.1';
-const PROGRAM = join(guestCacheDir(), `vsock-test-${VERSION}`, 'vsock_test');
-const HOST_PROGRAM = `${PROGRAM}_over_unix`;
 const CID = 4242;
 /** Where the guest's control channel listens; slirp forwards a port of ours to it. */
 const GUEST_PORT = 7000;
-/** The program gives each step ten seconds. */
-const TEST_LIMIT_MS = 60_000;
 const RUN_LIMIT_MS = 900_000;
 t.setTimeout(RUN_LIMIT_MS);
 
-const MODES = ['client', 'server'] as const;
-type Mode = (typeof MODES)[number];
+const MODES: readonly Mode[] = ['client', 'server'];
 
 /** What can't pass, by the guest's role: what the host's end looks at are UNIX sockets, which know no
  *  MSG_EOR, say EFAULT where vsock says ENOMEM, and poll without regard to SO_RCVLOWAT. */
@@ -38,63 +43,6 @@ const FAILS: Readonly<Record<Mode, readonly string[]>> = {
   client: ['SOCK_SEQPACKET msg bounds', 'SOCK_SEQPACKET invalid receive buffer'],
   server: ['SOCK_SEQPACKET msg bounds', 'SOCK_STREAM poll() + SO_RCVLOWAT'],
 };
-
-interface TestCase {
-  readonly id: number;
-  readonly name: string;
-}
-
-function testCases(): TestCase[] {
-  const { stdout } = spawnSync(PROGRAM, [
-    ...['--list', '--mode=server', '--control-port=1', '--peer-cid=3'],
-  ]);
-  return [...String(stdout).matchAll(/^(\d+)\t(.*)$/gm)].map(([, id, name = '']) => ({
-    id: Number(id),
-    name,
-  }));
-}
-
-/** The next line of the guest's that begins so. */
-function nextLine(console: GuestConsole, start: string): Promise<string> {
-  return new Promise((resolve) => {
-    const heard = ({ text }: GuestLine) => {
-      if (text.startsWith(start) || text.startsWith('FAILED')) resolve(text);
-    };
-    console.onGuestLine(heard);
-  });
-}
-
-/** Tells a guest that asks what to do next. */
-class Words {
-  readonly #asked: Socket[] = [];
-  readonly #words: string[] = [];
-  readonly #server = createServer({ allowHalfOpen: true }, (socket) => {
-    socket.on('error', () => {});
-    this.#asked.push(socket);
-    this.#answer();
-  });
-
-  async listen(): Promise<number> {
-    this.#server.listen(0, '127.0.0.1');
-    await once(this.#server, 'listening');
-    return (this.#server.address() as { port: number }).port;
-  }
-
-  say(word: string): void {
-    this.#words.push(word);
-    this.#answer();
-  }
-
-  close(): void {
-    this.#server.close();
-  }
-
-  #answer(): void {
-    while (this.#asked.length > 0 && this.#words.length > 0) {
-      this.#asked.shift()?.end(`${this.#words.shift()}\n`);
-    }
-  }
-}
 
 interface Rig {
   readonly console: GuestConsole;
@@ -132,9 +80,7 @@ async function listening(output: Readable, ended: Promise<string>): Promise<void
 
 /** One test in the guest and here; what went wrong. */
 async function play(t: Test, rig: Rig, mode: Mode, id: number, count: number): Promise<string> {
-  const skip = Array.from({ length: count }, (_, i) => i)
-    .filter((i) => i !== id)
-    .map((i) => `--skip=${i}`);
+  const skip = only(id, count);
   const result = nextLine(rig.console, 'result ');
   const word = (port: number) => rig.words.say(`${mode} ${port} ${skip.join(' ')}`);
   let end: ReturnType<typeof hostEnd>;
@@ -146,14 +92,11 @@ async function play(t: Test, rig: Rig, mode: Mode, id: number, count: number): P
   } else {
     const serves = nextLine(rig.console, 'mark serves');
     word(GUEST_PORT);
-    await within(serves, TEST_LIMIT_MS);
+    await serves;
     end = hostEnd(t, rig, 'client', rig.forwardedPort, skip);
   }
-  const [guest = 'no result', host = 'no end'] = await Promise.all([
-    within(result, TEST_LIMIT_MS),
-    within(end.ended, TEST_LIMIT_MS),
-  ]);
-  return [guest.replace(/^result 0 .*/, ''), host].filter((text) => text !== '').join(' | ');
+  const [guest, host = 'no end'] = await Promise.all([result, within(end.ended, TEST_LIMIT_MS)]);
+  return [failureOf(guest), host].filter((text) => text !== '').join(' | ');
 }
 
 async function start(t: Test): Promise<Rig> {
@@ -163,15 +106,14 @@ async function start(t: Test): Promise<Rig> {
   const args = ['vsock', '--socket', socket, '--guest-cid', `${CID}`, '--uds-path', uds];
   const daemon = await startListening(args, {}, RUN_LIMIT_MS);
   t.teardown(() => daemon.child.kill());
-  const words = new Words();
-  const port = await words.listen();
+  const words = new Words(uds);
   t.teardown(() => words.close());
   const forwardedPort = await freePort();
   const machine = startQemu({
     numQueues: 1,
-    parameters: { vt_role: 'vsock-test', vt_port: port },
+    parameters: { vt_role: 'vsock-test', vt_guest_ip: '10.0.2.15', vt_peer_ip: '10.0.2.2' },
     accelerator: await chooseAccelerator(),
-    programs: [PROGRAM],
+    programs: [GUEST_PROGRAM],
     devices: [
       ...['-chardev', `socket,id=vsock,path=${socket}`],
       ...['-device', 'vhost-user-vsock-pci,chardev=vsock'],
@@ -183,12 +125,9 @@ async function start(t: Test): Promise<Rig> {
   return { console: machine.console, words, uds, forwardedPort };
 }
 
-function whyNot(): string | undefined {
-  if (process.env.VHOST_TS_VSOCK_TEST === undefined) return 'set VHOST_TS_VSOCK_TEST=6.1';
-  return existsSync(PROGRAM) ? whyNoQemuGuest() : 'run "node scripts/linux-vsock-test.js"';
-}
+const skip = whyNoLinuxTest(whyNoQemuGuest()) ?? false;
 
-t.test(`vsock_test of Linux ${VERSION}`, { skip: whyNot() ?? false }, async (t) => {
+t.test(`vsock_test of Linux ${LINUX_VERSION}`, { skip }, async (t) => {
   const rig = await start(t);
   const cases = testCases();
   t.ok(cases.length > 0);

@@ -1,12 +1,13 @@
 // The data half of virtio-vsock without a worker: chains are bytes of the test's, packets go in and
 // come out by hand. Sockets, tables and the command writer are real.
 
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { HandlerContext } from '../../src/core/device.js';
 import { Batch } from '../../src/core/virtqueue/batch.js';
 import { CommandWriter } from '../../src/core/virtqueue/command-writer.js';
-import { HeaderWriter } from '../../src/devices/vsock/format.js';
+import { HEADER_BYTES, HeaderWriter, TYPE_STREAM } from '../../src/devices/vsock/format.js';
 import { handlerFactory, type VsockHandlerOptions } from '../../src/devices/vsock/handler.js';
 import { UdsListener } from '../../src/devices/vsock/uds-listener.js';
 import { check, exchange, native } from '../../src/native/index.js';
@@ -24,6 +25,12 @@ export interface SeenPacket {
   readonly text: string;
 }
 
+export interface PacketOptions {
+  readonly type?: number;
+  /** What the guest does to its chain once it was popped. */
+  readonly rewrite?: (chain: Uint8Array) => void;
+}
+
 /** A context whose chains are plain bytes, by number. */
 export class PlainContext implements HandlerContext {
   readonly tables = new exchange.Exchange();
@@ -33,6 +40,8 @@ export class PlainContext implements HandlerContext {
   readonly watched = new Map<number, { readonly fd: number; readonly writable: boolean }>();
   readonly options: unknown;
   again = false;
+  /** Of payload, that no system call has put there. */
+  copiedBytes = 0;
 
   constructor(options: unknown = {}) {
     this.options = options;
@@ -57,6 +66,7 @@ export class PlainContext implements HandlerContext {
   }
 
   copyIn(chain: number, offset: number, from: Uint8Array, bytes: number): number {
+    this.copiedBytes += offset >= HEADER_BYTES ? bytes : 0;
     (this.chains.get(chain) as Uint8Array).set(from.subarray(0, bytes), offset);
     return bytes;
   }
@@ -76,11 +86,15 @@ export class PlainContext implements HandlerContext {
     bytes: number,
     prefix: Uint8Array,
     lengthAt: number,
+    whole: boolean,
   ): number {
     const list = [...chains.subarray(from, from + count)].map(
       (chain) => this.chains.get(chain) as Uint8Array,
     );
     const room = list.reduce((sum, { byteLength }) => sum + byteLength - prefix.byteLength, 0);
+    if (whole && room < bytes) {
+      return -constants.errno.EMSGSIZE;
+    }
     const received = new Uint8Array(Math.min(bytes, room));
     const got = native.hostReceive(fd, received, 0, received.byteLength, false);
     for (let at = 0; at < got; ) {
@@ -131,7 +145,13 @@ export class VsockRig {
   }
 
   /** One request of a queue. */
-  request(queue: number, bytes: Uint8Array, readable: number, writable: number): number {
+  request(
+    queue: number,
+    bytes: Uint8Array,
+    readable: number,
+    writable: number,
+    rewrite?: PacketOptions['rewrite'],
+  ): number {
     const chain = (queue << 16) | this.#nextChain++;
     this.context.chains.set(chain, bytes);
     const { tables } = this.context;
@@ -140,6 +160,7 @@ export class VsockRig {
     if (readable > 0) {
       tables.bytes.set(bytes.subarray(0, 44), 4 * exchange.REQUEST_HEADER);
     }
+    rewrite?.(bytes);
     this.#batch.count = 1;
     this.handler.requests(this.#batch);
     return chain;
@@ -160,13 +181,14 @@ export class VsockRig {
     text = '',
     flags = 0,
     bufAlloc = 4096,
+    more: PacketOptions = {},
   ): void {
     const header = new HeaderWriter();
     header.addresses(RIG_CID, guestPort, 2, hostPort);
-    header.content(1, op, flags, text.length);
+    header.content(more.type ?? TYPE_STREAM, op, flags, text.length);
     header.credit(bufAlloc, 0);
     const bytes = Buffer.concat([header.bytes, Buffer.from(text)]);
-    this.request(1, bytes, bytes.byteLength, 0);
+    this.request(1, bytes, bytes.byteLength, 0, more.rewrite);
   }
 
   /** Every descriptor that is watched had something; then what the guest was told. */

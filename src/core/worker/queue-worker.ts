@@ -102,8 +102,8 @@ export class QueueWorker {
         plane.move(code, chain, flags, fd, bytes, offset),
       askKicks: (queue, asked) => plane.askKicks(queue, asked),
       paceCalls: (queue, packets, us) => plane.paceCalls(queue, packets, us),
-      receiveScattered: (fd, chains, from, count, bytes, prefix, lengthAt) =>
-        plane.receiveScattered(fd, chains, from, count, bytes, prefix, lengthAt),
+      receiveScattered: (fd, chains, from, count, bytes, prefix, lengthAt, whole) =>
+        plane.receiveScattered(fd, chains, from, count, bytes, prefix, lengthAt, whole),
       callAgain: () => {
         this.#again = true;
       },

@@ -3,6 +3,7 @@
 // Its two ends live apart: the guest's is over when RST went one way or the other, the host's may
 // outlive it for a moment with bytes the host has yet to take.
 
+import type { ByteBudget } from './byte-budget.js';
 import { Credit } from './credit.js';
 import {
   OP_CREDIT_REQUEST,
@@ -11,7 +12,6 @@ import {
   OP_RESPONSE,
   OP_RST,
   OP_SHUTDOWN,
-  SEQ_EOM,
   SHUTDOWN_BOTH,
   SHUTDOWN_RECEIVE,
   SHUTDOWN_SEND,
@@ -57,6 +57,8 @@ export interface ConnectionOptions {
   readonly bufAlloc: number;
   readonly socket: HostSocket;
   readonly events: ConnectionEvents;
+  /** What messages on their way to the guest may take of our memory, all together. */
+  readonly messages: ByteBudget;
   /** The guest asked for it. */
   readonly fromGuest: boolean;
 }
@@ -75,9 +77,10 @@ export class Connection {
   #guestShutdown = 0;
   #toldShutdown = 0;
   #askedForCredit = false;
+  readonly #messages: ByteBudget;
   /** A message on its way to the guest, and how much of it has gone. */
-  message: Uint8Array | undefined;
-  messageSentBytes = 0;
+  #message: Uint8Array | undefined;
+  #messageSentBytes = 0;
   /** For the list of those that have something for the guest. */
   listed = false;
 
@@ -89,6 +92,7 @@ export class Connection {
     this.credit = new Credit(options.bufAlloc);
     this.socket = options.socket;
     this.#events = options.events;
+    this.#messages = options.messages;
     this.#state = options.fromGuest ? 'open' : 'requested';
     this.#tell = options.fromGuest ? TELL_RESPONSE : TELL_REQUEST;
   }
@@ -141,7 +145,7 @@ export class Connection {
   get canSend(): boolean {
     return (
       this.#state === 'open' &&
-      (this.socket.readable || this.message !== undefined) &&
+      (this.socket.readable || this.#message !== undefined) &&
       (this.#guestShutdown & SHUTDOWN_RECEIVE) === 0 &&
       this.credit.sendable > 0
     );
@@ -158,14 +162,34 @@ export class Connection {
     this.#creditLooked();
   }
 
-  /** Part of a message went, or the last of it. */
+  /** What the guest has yet to get of a message that was taken off the socket. */
+  get messageRest(): Uint8Array | undefined {
+    return this.#message?.subarray(this.#messageSentBytes);
+  }
+
+  /** Keeps a message that the guest has no room for at once. */
+  keepMessage(message: Uint8Array): void {
+    if (this.#messages.take(message.byteLength)) {
+      this.#message = message;
+    } else {
+      this.reset();
+    }
+  }
+
+  /** Part of what was kept went, or the last of it. */
   messageSent(bytes: number, last: boolean): void {
-    this.messageSentBytes += bytes;
+    this.#messageSentBytes += bytes;
     if (last) {
-      this.message = undefined;
-      this.messageSentBytes = 0;
+      this.#dropMessage();
+      this.socket.messageSent();
     }
     this.dataSent(bytes);
+  }
+
+  #dropMessage(): void {
+    this.#messages.give(this.#message?.byteLength ?? 0);
+    this.#message = undefined;
+    this.#messageSentBytes = 0;
   }
 
   /** The host's socket became readable or writable, or both its directions are over. */
@@ -223,9 +247,8 @@ export class Connection {
       this.reset();
       return;
     }
-    const endOfMessage = this.type === TYPE_SEQPACKET && (flags & SEQ_EOM) !== 0;
     const held = this.socket.waitingBytes;
-    if (this.socket.send(chain, bytes, endOfMessage) === 'no-room') {
+    if (this.socket.send(chain, bytes, flags) === 'no-room') {
       this.reset();
       return;
     }
@@ -268,7 +291,7 @@ export class Connection {
     }
     if ((news & SHUTDOWN_RECEIVE) !== 0) {
       this.socket.endReading();
-      this.message = undefined;
+      this.#dropMessage();
     }
   }
 
@@ -295,6 +318,7 @@ export class Connection {
     const aborted = this.#state !== 'closing';
     this.#state = 'gone';
     this.#tell = 0;
+    this.#dropMessage();
     this.socket.close(aborted);
   }
 
@@ -306,7 +330,7 @@ export class Connection {
     const unseen = (this.#tell & TELL_REQUEST) !== 0;
     this.#state = unseen ? 'gone' : 'reset';
     this.#tell = 0;
-    this.message = undefined;
+    this.#dropMessage();
     if (!unseen) {
       this.#say(TELL_RST);
     }
@@ -348,6 +372,8 @@ export class Connection {
   #offer(): void {
     if (this.canSend) {
       this.#events.ready(this);
+    } else {
+      this.#creditLooked();
     }
   }
 }

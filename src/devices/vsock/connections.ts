@@ -3,6 +3,7 @@
 import type { HandlerContext } from '../../core/device.js';
 import { native } from '../../native/index.js';
 import { BacklogPool } from './backlog.js';
+import { ByteBudget } from './byte-budget.js';
 import { Connection, type ConnectionEvents } from './connection.js';
 import { ConnectionTable } from './connection-table.js';
 import { Deadlines } from './deadlines.js';
@@ -16,8 +17,10 @@ import { Refusals } from './refusals.js';
 /** As many as one guest may have (VS-011): three times what anybody has asked for, and half of the
  *  descriptors a worker can watch. */
 export const CONNECTIONS_MAX = 32_768;
-/** How much all of them together may make us hold: 256 MiB with buffers of 256 KiB. */
+/** How many may make us hold something: 256 MiB with buffers of 256 KiB, in twice the memory. */
 const BACKLOGS_MAX = 1024;
+/** Of messages for the guest that it has no room for at once: hundreds of the largest. */
+const MESSAGES_BYTES_MAX = 64 << 20;
 /** The guest's answer to REQUEST, and its RST after SHUTDOWN, as long as Firecracker waits. */
 const ANSWER_LIMIT_MS = 2000;
 /** For the host to take the rest after the guest has left. */
@@ -46,6 +49,7 @@ export class Connections implements ConnectionEvents, HostConnections {
   readonly #guestCid: number;
   readonly #bufferBytes: number;
   readonly #pool: BacklogPool;
+  readonly #messages = new ByteBudget(MESSAGES_BYTES_MAX);
   readonly #deadlines: Deadlines;
   readonly #ends: HostEnds;
   readonly #events = new Map<number, Event>();
@@ -277,6 +281,7 @@ export class Connections implements ConnectionEvents, HostConnections {
       bufAlloc: this.#bufferBytes,
       socket,
       events: this,
+      messages: this.#messages,
       fromGuest,
     });
     try {

@@ -7,7 +7,12 @@ import type {
   VirtioDevice,
 } from '../../core/device.js';
 import { readState, writeState } from '../../core/device-state/state-pipe.js';
-import { hasFeature, RING_FEATURES, VIRTIO_F_IN_ORDER } from '../../core/protocol/index.js';
+import {
+  hasFeature,
+  RING_FEATURES,
+  VIRTIO_F_IN_ORDER,
+  VIRTIO_F_RING_RESET,
+} from '../../core/protocol/index.js';
 import {
   encodeConfig,
   VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
@@ -59,14 +64,13 @@ export class VsockDevice implements VirtioDevice {
     return QUEUE_SIZE;
   }
 
-  /** No RING_RESET: a transmit queue that begins anew means a new driver, to which no connection
-   *  belongs. */
   features(): bigint {
     return (
       VIRTIO_VSOCK_F_STREAM |
       VIRTIO_VSOCK_F_SEQPACKET |
       VIRTIO_VSOCK_F_NO_IMPLIED_STREAM |
       RING_FEATURES |
+      VIRTIO_F_RING_RESET |
       VIRTIO_F_IN_ORDER
     );
   }

@@ -23,8 +23,9 @@ export const OP_CREDIT_REQUEST = 7;
 export const SHUTDOWN_RECEIVE = 1;
 export const SHUTDOWN_SEND = 2;
 export const SHUTDOWN_BOTH = 3;
-/** §5.10.6.6: of RW in a seqpacket connection. End of record is for the applications. */
+/** §5.10.6.6: of RW in a seqpacket connection. End of record is for the applications (MSG_EOR). */
 export const SEQ_EOM = 1;
+export const SEQ_EOR = 2;
 
 export const EVENT_TRANSPORT_RESET = 0;
 export const EVENT_BYTES = 4;

@@ -25,7 +25,7 @@ export type VsockMessage =
   /** Where a name that --forward leads to is found now. */
   | { readonly kind: 'addresses'; readonly host: string; readonly addresses: readonly string[] };
 
-/** To the guest before it may see the first of them, packets or bytes of streams: it takes one
+/** To the guest before it may see the first of them, packets or bytes of payload: it takes one
  *  while the next is copied, and tells of room the sooner. */
 const PACKETS_PER_TURN = 16;
 const BYTES_PER_TURN = 65_536;
@@ -39,6 +39,8 @@ class VsockHandler implements QueueHandler {
   #eventChains: number[] = [];
   /** The guest has connections of a process before this one. */
   #resetDue = false;
+  /** The receive queue runs. */
+  #receives = false;
 
   constructor(context: HandlerContext) {
     this.#context = context;
@@ -105,11 +107,18 @@ class VsockHandler implements QueueHandler {
       return;
     }
     // Another driver, or the same after we have lost our memory of it: nobody knows our
-    // connections. A driver that has been at work before may have some of its own (VS-037).
-    if (queue === TX_QUEUE) {
+    // connections. A driver that has been at work before may have some of its own (VS-037). One
+    // whose receive queue has run on has reset this queue alone (VIRTIO_F_RING_RESET).
+    if (queue === TX_QUEUE && !this.#receives) {
       this.#connections.dropAll();
     } else if (queue === EVENT_QUEUE) {
       this.#resetDue = where === 'elsewhere';
+    }
+  }
+
+  vringEnabled(queue: number, enabled: boolean): void {
+    if (queue === RX_QUEUE) {
+      this.#receives = enabled;
     }
   }
 
@@ -142,9 +151,9 @@ class VsockHandler implements QueueHandler {
   /** Hands out receive buffers while there are some and somebody has use for them. */
   #fill(): void {
     let packets = 0;
-    const before = this.#sender.streamBytes;
+    const before = this.#sender.payloadBytes;
     while (this.#buffers.count > 0) {
-      if (packets >= PACKETS_PER_TURN || this.#sender.streamBytes - before >= BYTES_PER_TURN) {
+      if (packets >= PACKETS_PER_TURN || this.#sender.payloadBytes - before >= BYTES_PER_TURN) {
         this.#context.callAgain();
         break;
       }

@@ -6,6 +6,8 @@ export interface HostLink {
   readonly fd: number;
   /** Who it is, where that is not the host: another guest. */
   readonly peer?: { readonly cid: number; readonly port: number } | undefined;
+  /** Another guest of this daemon is at its far end, whose worker understands marks. */
+  readonly sibling?: boolean;
   /** The socket was closed; aborted: before both sides had said their last. */
   readonly ended?: (aborted: boolean) => void;
 }

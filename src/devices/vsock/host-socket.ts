@@ -5,7 +5,7 @@ import type { HandlerContext } from '../../core/device.js';
 import { FLAG_SOCKET, OP_SEND } from '../../core/virtqueue/operations.js';
 import { native } from '../../native/index.js';
 import { Backlog, type BacklogPool } from './backlog.js';
-import { HEADER_BYTES, TYPE_STREAM, WORD_LENGTH } from './format.js';
+import { HEADER_BYTES, SEQ_EOM, SEQ_EOR, TYPE_STREAM, WORD_LENGTH } from './format.js';
 import type { HostLink } from './host-end.js';
 import type { ReceiveBuffers } from './receive-buffers.js';
 
@@ -21,6 +21,7 @@ const SHUT_WR = 1;
 const SHUT_RDWR = 2;
 
 const EAGAIN = -constants.errno.EAGAIN;
+const EMSGSIZE = -constants.errno.EMSGSIZE;
 
 /** Whole messages that wait for a socket, and those that were cut short by an empty one: tiny ones
  *  cost credit of a byte each, empty ones none. */
@@ -44,6 +45,11 @@ export class HostSocket {
   readonly #context: HandlerContext;
   readonly #backlog: Backlog;
   readonly #keepsMessages: boolean;
+  /** A UNIX socket drops MSG_EOR. Between two guests an empty message, of which Linux sends none
+   *  and others' are left out, says that the next one ends a record. */
+  readonly #marksRecords: boolean;
+  /** The next message from the host's side ends one. */
+  #endsRecord = false;
   /** Lengths of whole messages in the backlog, the first to go first. */
   #messages: number[] = [];
   /** Bytes at the end of the backlog whose message is not whole. */
@@ -65,6 +71,7 @@ export class HostSocket {
     this.fd = link.fd;
     this.token = token;
     this.#keepsMessages = keepsMessages;
+    this.#marksRecords = keepsMessages && link.sibling === true;
   }
 
   /** Bytes that wait for the socket. */
@@ -76,10 +83,20 @@ export class HostSocket {
     return this.#closed;
   }
 
-  /** The payload of a packet, of which the socket takes what it can. */
-  send(chain: number, bytes: number, endOfMessage: boolean): Sent {
+  /** The payload of a packet, of which the socket takes what it can; `flags` of messages. */
+  send(chain: number, bytes: number, flags: number): Sent {
     if (this.refuses) {
       return 'refused';
+    }
+    const endOfMessage = this.#keepsMessages && (flags & SEQ_EOM) !== 0;
+    if (this.#marksRecords && endOfMessage) {
+      if (bytes + this.#partBytes === 0) {
+        // It would be taken for a mark.
+        return 'sent';
+      }
+      if ((flags & SEQ_EOR) !== 0 && !this.#mark()) {
+        return 'no-room';
+      }
     }
     if (this.#backlog.bytes > 0 || this.#messages.length > 0) {
       return this.#keep(chain, 0, bytes, endOfMessage);
@@ -96,6 +113,22 @@ export class HostSocket {
       return 'refused';
     }
     return this.#keep(chain, Math.max(sent, 0), bytes, endOfMessage);
+  }
+
+  /** Ahead of the message whose end has come. */
+  #mark(): boolean {
+    if (this.#messages.length >= MESSAGES_MAX) {
+      return false;
+    }
+    if (this.waitingBytes + this.#messages.length > 0 || !this.#sendMark()) {
+      this.#messages.push(0);
+    }
+    return true;
+  }
+
+  /** False when the socket is full; any other trouble is the message's to find. */
+  #sendMark(): boolean {
+    return native.hostSend(this.fd, NOTHING, 0, 0) !== EAGAIN;
   }
 
   #keep(chain: number, from: number, bytes: number, endOfMessage: boolean): Sent {
@@ -169,16 +202,72 @@ export class HostSocket {
     bytes: number,
     header: Uint8Array,
   ): number | undefined {
-    const { chains, head } = buffers;
-    const lengthAt = 4 * WORD_LENGTH;
-    return this.#received(
-      this.#context.receiveScattered(this.fd, chains, head, count, bytes, header, lengthAt),
-    );
+    return this.#received(this.#scattered(buffers, count, bytes, header, false));
   }
 
-  /** A whole message into private memory; its length, also when it did not fit. */
-  receiveMessage(to: Uint8Array): number | undefined {
-    return this.#received(native.hostReceive(this.fd, to, 0, to.byteLength, false));
+  /** The length of the next message, which stays where it is; 0 at the end, undefined: none now. */
+  nextMessageBytes(): number | undefined {
+    let bytes = this.#peek();
+    if (bytes === 0 && this.#marksRecords && !this.#endsRecord) {
+      native.hostReceive(this.fd, NOTHING, 0, 0, false);
+      this.#endsRecord = true;
+      bytes = this.#peek();
+    }
+    return this.#received(bytes);
+  }
+
+  #peek(): number {
+    return native.hostReceive(this.fd, NOTHING, 0, 0, true);
+  }
+
+  /** Of the last packet of the message that was looked at. */
+  get endFlags(): number {
+    return this.#endsRecord ? SEQ_EOM | SEQ_EOR : SEQ_EOM;
+  }
+
+  /** That packet has gone. */
+  messageSent(): void {
+    this.#endsRecord = false;
+  }
+
+  /** The next message, of so many bytes, straight into the first `count` buffers; false: they take
+   *  it only part by part, and nothing has happened. */
+  receiveMessage(
+    buffers: ReceiveBuffers,
+    count: number,
+    bytes: number,
+    header: Uint8Array,
+  ): boolean {
+    const got = this.#scattered(buffers, count, bytes, header, true);
+    return got !== EMSGSIZE && this.#received(got) === bytes;
+  }
+
+  /** The next message, of so many bytes, into private memory. */
+  takeMessage(bytes: number): Uint8Array | undefined {
+    const message = new Uint8Array(bytes);
+    const got = this.#received(native.hostReceive(this.fd, message, 0, bytes, false));
+    return got === bytes ? message : undefined;
+  }
+
+  #scattered(
+    buffers: ReceiveBuffers,
+    count: number,
+    bytes: number,
+    header: Uint8Array,
+    whole: boolean,
+  ): number {
+    const { chains, head } = buffers;
+    const lengthAt = 4 * WORD_LENGTH;
+    return this.#context.receiveScattered(
+      this.fd,
+      chains,
+      head,
+      count,
+      bytes,
+      header,
+      lengthAt,
+      whole,
+    );
   }
 
   #received(got: number): number | undefined {

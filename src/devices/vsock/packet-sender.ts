@@ -9,9 +9,9 @@ import {
   HeaderWriter,
   OP_RST,
   OP_RW,
-  SEQ_EOM,
   TYPE_SEQPACKET,
   WORD_DST_CID,
+  WORD_FLAGS,
   WORD_SRC_CID,
 } from './format.js';
 import type { ReceiveBuffers } from './receive-buffers.js';
@@ -27,15 +27,25 @@ const TURN_BUFFERS = 16;
  *  left, and meanwhile there is something to send. */
 const LAST_BYTES = 4096;
 
+/** How many of the first buffers have room for so much payload; fewer when there are no more. */
+function buffersFor(buffers: ReceiveBuffers, bytes: number, max = buffers.count): number {
+  const most = Math.min(max, buffers.count);
+  let count = 0;
+  for (let room = 0; room < bytes && count < most; count++) {
+    room += buffers.bytes(count) - HEADER_BYTES;
+  }
+  return count;
+}
+
 export class PacketSender {
   readonly #context: HandlerContext;
   readonly #connections: Connections;
   readonly #guestCid: number;
   readonly #header = new HeaderWriter();
-  /** Bytes of streams that have gone, in all. */
-  streamBytes = 0;
-  /** Where a message waits to be cut into packets. */
-  #staging: Uint8Array | undefined;
+  /** Flags of a message's last packet, as they lie in its header. */
+  readonly #endFlags = new Uint8Array(4);
+  /** Bytes that have gone by the kernel's hand, in all. */
+  payloadBytes = 0;
 
   constructor(context: HandlerContext, connections: Connections, guestCid: number) {
     this.#context = context;
@@ -83,10 +93,7 @@ export class PacketSender {
   #stream(connection: Connection, buffers: ReceiveBuffers): number {
     const { sendable } = connection.credit;
     const bytes = Math.min(TURN_BYTES, Math.max(sendable >>> 1, Math.min(sendable, LAST_BYTES)));
-    let offered = 0;
-    for (let room = 0; room < bytes && offered < TURN_BUFFERS && offered < buffers.count; ) {
-      room += buffers.bytes(offered++) - HEADER_BYTES;
-    }
+    const offered = buffersFor(buffers, bytes, TURN_BUFFERS);
     const header = this.#headerOf(connection, OP_RW, 0, 0);
     const got = connection.socket.receive(buffers, offered, bytes, header);
     if (got === undefined) {
@@ -97,51 +104,73 @@ export class PacketSender {
       return 0;
     }
     connection.dataSent(got);
-    this.streamBytes += got;
     connection.credit.announce();
+    return this.#complete(buffers, got);
+  }
+
+  #message(connection: Connection, buffers: ReceiveBuffers): number {
+    if (connection.messageRest === undefined) {
+      const filled = this.#nextMessage(connection, buffers);
+      if (filled > 0 || connection.messageRest === undefined) {
+        return filled;
+      }
+    }
+    const rest = connection.messageRest as Uint8Array;
+    const room = Math.min(buffers.bytes(0) - HEADER_BYTES, connection.credit.sendable);
+    const bytes = Math.min(room, rest.byteLength);
+    const last = bytes === rest.byteLength;
+    const flags = last ? connection.socket.endFlags : 0;
+    this.#context.copyIn(buffers.chain(0), HEADER_BYTES, rest, bytes);
+    connection.messageSent(bytes, last);
+    return this.#packet(connection, buffers, OP_RW, flags, bytes);
+  }
+
+  /** The next message straight into the buffers, if they and the guest's credit take all of it;
+   *  else it is kept by the connection. The buffers filled. */
+  #nextMessage(connection: Connection, buffers: ReceiveBuffers): number {
+    const { socket, credit } = connection;
+    const bytes = socket.nextMessageBytes();
+    if (bytes === undefined) {
+      return 0;
+    }
+    if (bytes === 0) {
+      connection.hostEnded();
+      return 0;
+    }
+    if (bytes > MESSAGE_BYTES_MAX || bytes > credit.peerBufAlloc) {
+      // It can never arrive in one piece (VS-040).
+      connection.reset();
+      return 0;
+    }
+    const offered = buffersFor(buffers, bytes);
+    const header = this.#headerOf(connection, OP_RW, offered === 1 ? socket.endFlags : 0, 0);
+    if (bytes > credit.sendable || !socket.receiveMessage(buffers, offered, bytes, header)) {
+      const message = socket.takeMessage(bytes);
+      if (message !== undefined) {
+        connection.keepMessage(message);
+      }
+      return 0;
+    }
+    if (offered > 1) {
+      this.#endFlags[0] = socket.endFlags;
+      this.#context.copyIn(buffers.chain(offered - 1), 4 * WORD_FLAGS, this.#endFlags, 4);
+    }
+    connection.messageSent(bytes, true);
+    credit.announce();
+    return this.#complete(buffers, bytes);
+  }
+
+  /** The first buffers, full of payload but for the last, are the guest's again; how many. */
+  #complete(buffers: ReceiveBuffers, bytes: number): number {
+    this.payloadBytes += bytes;
     let filled = 0;
-    for (let left = got; left > 0; filled++) {
+    for (let left = bytes; left > 0; filled++) {
       const payloadBytes = Math.min(left, buffers.bytes(filled) - HEADER_BYTES);
       this.#context.commands.complete(buffers.chain(filled), HEADER_BYTES + payloadBytes);
       left -= payloadBytes;
     }
     buffers.shift(filled);
     return filled;
-  }
-
-  #message(connection: Connection, buffers: ReceiveBuffers): number {
-    if (connection.message === undefined && !this.#nextMessage(connection)) {
-      return 0;
-    }
-    const message = connection.message as Uint8Array;
-    const from = connection.messageSentBytes;
-    const room = Math.min(buffers.bytes(0) - HEADER_BYTES, connection.credit.sendable);
-    const bytes = Math.min(room, message.byteLength - from);
-    const last = from + bytes === message.byteLength;
-    const payload = message.subarray(from, from + bytes);
-    this.#context.copyIn(buffers.chain(0), HEADER_BYTES, payload, bytes);
-    connection.messageSent(bytes, last);
-    return this.#packet(connection, buffers, OP_RW, last ? SEQ_EOM : 0, bytes);
-  }
-
-  /** Takes a message off the socket; false when there is none. */
-  #nextMessage(connection: Connection): boolean {
-    this.#staging ??= new Uint8Array(MESSAGE_BYTES_MAX);
-    const got = connection.socket.receiveMessage(this.#staging);
-    if (got === undefined) {
-      return false;
-    }
-    if (got === 0) {
-      connection.hostEnded();
-      return false;
-    }
-    if (got > MESSAGE_BYTES_MAX || got > connection.credit.peerBufAlloc) {
-      // It can never arrive in one piece (VS-040).
-      connection.reset();
-      return false;
-    }
-    connection.message = this.#staging.slice(0, got);
-    return true;
   }
 
   /** A packet whose payload is in its place. */

@@ -79,7 +79,7 @@ export class SiblingTarget implements HostTarget {
       const got = native.hostReceive(fd, new Uint8Array(1), 0, 1, false);
       if (got === 1) {
         end();
-        answer({ fd });
+        answer({ fd, sibling: true });
       } else if (got !== EAGAIN) {
         refuse();
         answer(undefined);
@@ -119,7 +119,8 @@ export class SiblingEnd implements HostEnd {
         number,
         number,
       ];
-      this.#connections.open({ fd, peer: { cid, port } }, type, guestPort, () => {
+      const link = { fd, peer: { cid, port }, sibling: true };
+      this.#connections.open(link, type, guestPort, () => {
         native.hostSend(fd, ACCEPTED, 0, ACCEPTED.byteLength);
       });
     }

@@ -54,3 +54,23 @@ t.test('LF-007 another driver: its predecessor is forgotten, a stopped ring is n
     t.match(rig.seen(), [{ op: answer }], where);
   }
 });
+
+t.test('RING_RESET: a transmit queue that begins anew beside one that receives', async (t) => {
+  for (const [receives, answer] of [
+    [true, OP_RST],
+    [false, OP_RESPONSE],
+  ] as const) {
+    const rig = new VsockRig(t);
+    const accept = rig.listen(t, 1);
+    rig.offer(4);
+    rig.handler.vringEnabled?.(0, true);
+    rig.say(10, 1, OP_REQUEST);
+    accept();
+    rig.seen();
+    rig.handler.vringEnabled?.(0, receives);
+    rig.handler.started?.(1, 'fresh');
+    // Its ports are taken, unless all is forgotten.
+    rig.say(10, 1, OP_REQUEST);
+    t.match(rig.seen(), [{ op: answer }], receives ? 'was reset alone' : 'another driver');
+  }
+});

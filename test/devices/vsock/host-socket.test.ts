@@ -1,8 +1,9 @@
 import t from 'tap';
 import { BacklogPool } from '../../../src/devices/vsock/backlog.js';
-import { HostSocket } from '../../../src/devices/vsock/host-socket.js';
+import { SEQ_EOM, SEQ_EOR } from '../../../src/devices/vsock/format.js';
+import { HostSocket, SOCK_SEQPACKET } from '../../../src/devices/vsock/host-socket.js';
 import { ReceiveBuffers } from '../../../src/devices/vsock/receive-buffers.js';
-import { native } from '../../../src/native/index.js';
+import { check, native } from '../../../src/native/index.js';
 import { socketPair } from '../../support/resources.js';
 import { PlainContext } from '../../support/vsock-rig.js';
 
@@ -23,7 +24,7 @@ t.test('VS-027 what the host does not take waits, in order', async (t) => {
   const count = 10;
   for (let i = 0; i < count; i++) {
     context.chains.set(1, new Uint8Array(HEADER + part).fill(i + 1));
-    t.ok(['sent', 'kept'].includes(socket.send(1, part, false)));
+    t.ok(['sent', 'kept'].includes(socket.send(1, part, 0)));
   }
   t.ok(socket.waitingBytes > 0);
   t.ok(context.watched.get(5)?.writable, 'told when there is room');
@@ -53,7 +54,7 @@ t.test('VS-032 a host that is gone', async (t) => {
   const { socket, context, peer } = rig();
   native.fdClose(peer);
   context.chains.set(1, new Uint8Array(HEADER + 10));
-  t.equal(socket.send(1, 10, false), 'refused');
+  t.equal(socket.send(1, 10, 0), 'refused');
   t.ok(socket.refuses);
   const buffers = new ReceiveBuffers();
   buffers.push(1, HEADER + 10);
@@ -65,7 +66,7 @@ t.test('VS-032 a host that is gone', async (t) => {
 t.test('no buffer left for a backlog', async (t) => {
   const { socket, context, peer } = rig(false, 0);
   context.chains.set(1, new Uint8Array(HEADER + ROOM));
-  t.equal(socket.send(1, ROOM, false), 'no-room');
+  t.equal(socket.send(1, ROOM, 0), 'no-room');
   socket.close(false);
   native.fdClose(peer);
 });
@@ -73,7 +74,7 @@ t.test('no buffer left for a backlog', async (t) => {
 t.test('the end comes after what waits', async (t) => {
   const { socket, context, peer } = rig();
   context.chains.set(1, new Uint8Array(HEADER + ROOM).fill(3));
-  socket.send(1, ROOM, false);
+  socket.send(1, ROOM, 0);
   socket.endWriting();
   let total = 0;
   const to = new Uint8Array(ROOM);
@@ -99,4 +100,39 @@ t.test('whether the host has left, or only ended', async (t) => {
     t.equal(socket.left, !messages);
     socket.close(false);
   }
+});
+
+t.test('between guests the end of a record is kept, also of what had to wait', async (t) => {
+  const ends = new Int32Array(2);
+  check('socketpair', native.hostPair(SOCK_SEQPACKET, ends));
+  const context = new PlainContext();
+  const pool = new BacklogPool(ROOM, 1);
+  const [from, to] = [...ends].map((fd, i) => {
+    context.watch(fd, i);
+    return new HostSocket(context, pool, { fd, sibling: true }, i, true);
+  }) as [HostSocket, HostSocket];
+  const part = 50_000;
+  context.chains.set(1, new Uint8Array(HEADER + part));
+  const flags = [SEQ_EOM, SEQ_EOM | SEQ_EOR, SEQ_EOM | SEQ_EOR, SEQ_EOM];
+  const sent = Array.from({ length: 20 }, (_, i) => flags[i % 4] as number);
+  for (const flag of sent) {
+    from.send(1, part, flag);
+  }
+  t.ok(from.waitingBytes > 0, 'some had to wait');
+  const seen: number[] = [];
+  while (seen.length < sent.length) {
+    if (to.nextMessageBytes() === part) {
+      seen.push(to.endFlags);
+      t.equal(to.takeMessage(part)?.byteLength, part);
+      to.messageSent();
+    } else {
+      from.flush();
+    }
+  }
+  t.same(seen, sent);
+  t.equal(to.nextMessageBytes(), undefined);
+  from.close(false);
+  t.equal(to.nextMessageBytes(), 0, 'the end is no mark');
+  t.ok(to.ended);
+  to.close(false);
 });

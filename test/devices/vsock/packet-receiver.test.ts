@@ -1,6 +1,6 @@
 import t from 'tap';
-import { OP_REQUEST, OP_RST } from '../../../src/devices/vsock/format.js';
-import { VsockRig } from '../../support/vsock-rig.js';
+import { HEADER_BYTES, OP_REQUEST, OP_RST, OP_RW } from '../../../src/devices/vsock/format.js';
+import { readNow, VsockRig } from '../../support/vsock-rig.js';
 
 t.test('VS-006 a header that is too short has nobody to answer to', async (t) => {
   const rig = new VsockRig(t);
@@ -31,4 +31,19 @@ t.test('VS-010 a second REQUEST ends the first connection', async (t) => {
   t.match(rig.seen(), [{ op: OP_RST }]);
   rig.say(10, 1, OP_REQUEST);
   t.match(rig.seen(), [{ op: 2 }], 'its ports are free again');
+});
+
+t.test('VS-007 a header rewritten once the packet is there', async (t) => {
+  const rig = new VsockRig(t);
+  rig.offer(4);
+  const accept = rig.listen(t, 1);
+  rig.say(10, 1, OP_REQUEST);
+  const host = accept();
+  rig.seen();
+  // Length, ports and op: a look at any of them would find no such connection, or too much of it.
+  rig.say(10, 1, OP_RW, 'as it came', 0, 4096, {
+    rewrite: (chain) => void chain.fill(0xff, 0, HEADER_BYTES),
+  });
+  t.same(rig.seen(), []);
+  t.equal(readNow(host), 'as it came');
 });

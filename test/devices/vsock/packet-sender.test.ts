@@ -1,5 +1,13 @@
-import t from 'tap';
-import { OP_REQUEST, OP_RW } from '../../../src/devices/vsock/format.js';
+import t, { type Test } from 'tap';
+import {
+  OP_REQUEST,
+  OP_RST,
+  OP_RW,
+  SEQ_EOM,
+  TYPE_SEQPACKET,
+} from '../../../src/devices/vsock/format.js';
+import { UdsListener } from '../../../src/devices/vsock/uds-listener.js';
+import { check, native } from '../../../src/native/index.js';
 import { takeCommands } from '../../support/recorded-commands.js';
 import { VsockRig, writeNow } from '../../support/vsock-rig.js';
 
@@ -101,4 +109,84 @@ t.test('one receive fills several buffers, the last of credit goes in halves', a
     'half of the credit',
   );
   t.ok(second.length > 3 && second.every((packet) => packet.text.length <= 4096));
+});
+
+/** A guest's connection of messages to the host's port 1, and the host's end of it. */
+function messages(t: Test, rig: VsockRig, guestPort: number, bufAlloc: number): number {
+  const listener = UdsListener.seqpacket(`${rig.path}_1`);
+  rig.offer(1);
+  rig.say(guestPort, 1, OP_REQUEST, '', 0, bufAlloc, { type: TYPE_SEQPACKET });
+  const fd = check('accept', native.hostAccept(listener.fd));
+  listener.close();
+  t.teardown(() => native.fdClose(fd));
+  rig.seen();
+  return fd;
+}
+
+t.test('a message in one receive, its end told in the last packet', async (t) => {
+  const rig = new VsockRig(t);
+  const fd = messages(t, rig, 10, 1 << 20);
+  rig.offer(8, 44 + 100);
+  for (const text of ['short', 'm'.repeat(250), 'x'.repeat(100)]) writeNow(fd, text);
+  t.same(
+    rig.poll().map(({ text, flags }) => [text.length, flags]),
+    [
+      [5, SEQ_EOM],
+      [100, 0],
+      [100, 0],
+      [50, SEQ_EOM],
+      [100, SEQ_EOM],
+    ],
+  );
+  t.equal(rig.context.copiedBytes, 0, 'no payload went through our hands');
+});
+
+t.test('a message for which buffers, or credit, are short', async (t) => {
+  const rig = new VsockRig(t);
+  const fd = messages(t, rig, 10, 120);
+  rig.offer(2, 44 + 50);
+  const text = Array.from({ length: 110 }, (_, i) => String.fromCharCode(48 + (i % 75))).join('');
+  writeNow(fd, text);
+  writeNow(fd, 'next');
+  const first = rig.poll();
+  t.same(
+    first.map(({ text, flags }) => [text.length, flags]),
+    [
+      [50, 0],
+      [50, 0],
+    ],
+  );
+  rig.offer(2, 44 + 50);
+  const second = rig.seen();
+  t.equal([...first, ...second].map((packet) => packet.text).join(''), `${text}next`);
+  t.same(
+    second.map(({ flags }) => flags),
+    [SEQ_EOM, SEQ_EOM],
+  );
+  t.equal(second[0]?.text.length, 10);
+});
+
+t.test('VS-027 messages that guests take a byte of hold no more than there is', async (t) => {
+  const rig = new VsockRig(t);
+  const count = 700;
+  const length = 100_000;
+  const hosts: number[] = [];
+  for (let i = 0; i < count; i++) {
+    hosts.push(messages(t, rig, 100 + i, length));
+  }
+  for (const fd of hosts) t.equal(writeNow(fd, 'm'.repeat(length)), length);
+  t.same(rig.poll(), []);
+  rig.offer(2 * count, 45);
+  const packets = rig.seen();
+  const begun = new Set(packets.filter(({ op }) => op === OP_RW).map(({ dstPort }) => dstPort))
+    .size;
+  t.ok(begun * length <= 64 << 20, `${begun} messages are held`);
+  t.equal(packets.filter(({ op }) => op === OP_RST).length, count - begun, 'the others end');
+  for (let i = 0; i < count; i++) {
+    rig.say(100 + i, 1, OP_RST);
+  }
+  writeNow(messages(t, rig, 50, length), 'm'.repeat(length));
+  t.same(rig.poll(), []);
+  rig.offer(1, 45);
+  t.match(rig.seen(), [{ op: OP_RW, dstPort: 50 }], 'and there is room again');
 });

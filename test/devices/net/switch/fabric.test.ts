@@ -8,6 +8,7 @@ import { BROADCAST, frame, macBytes, tcpFrame } from '../../../support/frames.js
 import { readCapture } from '../../../support/pcapng.js';
 import { temporaryDirectory } from '../../../support/resources.js';
 import { type SwitchGuest, startSwitch } from '../../../support/switch-rig.js';
+import { decodes } from '../../../support/tcpdump.js';
 import { until } from '../../../support/until.js';
 import { tagged } from '../../../support/vlan-frames.js';
 
@@ -393,5 +394,6 @@ t.test('--pcap has every port', async (t) => {
   );
   t.same(frames[0]?.bytes, Buffer.from(sent));
   t.same(frames[1]?.bytes, Buffer.from(tagged(sent, 5)));
+  decodes(t, pcap, 2);
   await endAll(guests);
 });
