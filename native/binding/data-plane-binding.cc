@@ -14,10 +14,6 @@ namespace {
 
 constexpr int64_t kPollUsMax = 1'000'000;
 
-Napi::Value number(const Napi::CallbackInfo& info, int64_t value) {
-  return Napi::Number::New(info.Env(), static_cast<double>(value));
-}
-
 class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
  public:
   static void define(Napi::Env env, Napi::Object exports) {
@@ -110,7 +106,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     napi_get_value_uint32(info.Env(), info[0], &commands);
     bool mayBlock = false;
     napi_get_value_bool(info.Env(), info[1], &mayBlock);
-    return Napi::Number::New(info.Env(), self->turn(commands, mayBlock));
+    return number(info, self->turn(commands, mayBlock));
   }
 
   Napi::Value addFile(const Napi::CallbackInfo& info) {
