@@ -3,7 +3,7 @@
 // nothing but Node itself. Every step first asks whether its work is already done.
 //
 //   node scripts/setup.js [--only packages,kernels,npm,build,fuzz]   fuzz: only when named
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chownSync,
@@ -332,13 +332,29 @@ function chosenSteps(args) {
   return names;
 }
 
-function main() {
+/** The kernels come over the network while npm does other things: a process of their own. */
+function startKernels() {
+  const args = [fileURLToPath(import.meta.url), '--only', 'kernels'];
+  const child = spawn(process.execPath, args, { cwd: CHECKOUT_DIR, stdio: 'inherit' });
+  return new Promise((resolve) => {
+    child.once('error', () => resolve(1));
+    child.once('close', (status) => resolve(status ?? 1));
+  });
+}
+
+async function main() {
   let step = 'arguments';
+  let kernels = Promise.resolve(0);
   try {
     if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
       throw new SetupError(`Node ${NODE_MAJOR_MIN} or newer is needed, this is ${process.version}`);
     }
-    for (step of chosenSteps(process.argv.slice(2))) {
+    const steps = chosenSteps(process.argv.slice(2));
+    for (step of steps) {
+      if (step === 'kernels' && steps.length > 1) {
+        kernels = startKernels();
+        continue;
+      }
       const startedMs = performance.now();
       const outcome = STEPS[step]();
       say(`${step}: ${outcome} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)`);
@@ -348,6 +364,7 @@ function main() {
     process.stderr.write(`setup: ${step}: FAILED: ${text}\n`);
     process.exitCode = 1;
   }
+  if ((await kernels) !== 0) process.exitCode = 1;
 }
 
-main();
+await main();

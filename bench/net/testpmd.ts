@@ -13,6 +13,10 @@ export interface VirtioUser {
   readonly inOrder: boolean;
 }
 
+/** Of a front-end's card; the next port's is who its frames are for, round and round. A switch that
+ *  knows nobody would flood them. */
+const macOf = (port: number): string => `52:54:00:00:01:0${port}`;
+
 export type Forwarding = 'txonly' | 'rxonly' | 'io';
 
 export interface TestpmdOptions {
@@ -56,7 +60,7 @@ export function virtioUser({ socket, packed, mergeable, inOrder }: VirtioUser, p
   const bit = (on: boolean) => (on ? 1 : 0);
   return [
     `net_virtio_user${port},path=${socket},queues=1,queue_size=${QUEUE_SIZE}`,
-    `packed_vq=${bit(packed)},mrg_rxbuf=${bit(mergeable)},in_order=${bit(inOrder)}`,
+    `mac=${macOf(port)},packed_vq=${bit(packed)},mrg_rxbuf=${bit(mergeable)},in_order=${bit(inOrder)}`,
   ].join(',');
 }
 
@@ -89,10 +93,11 @@ export class Testpmd {
     ];
     const app = ['-i', '--disable-link-check', `--total-num-mbufs=${MBUFS}`];
     const frames = [`--mbuf-size=${MBUF_BYTES}`, `--txpkts=${frameBytes}`];
+    const peers = devices.map((_, i) => `--eth-peer=${i},${macOf((i + 1) % devices.length)}`);
     const large =
       largestBytes > ORDINARY_BYTES ? ['--enable-scatter', `--max-pkt-len=${largestBytes}`] : [];
     const ports = devices.map((device) => `--vdev=${device}`);
-    const args = [...eal, ...own, ...ports, '--', ...app, ...frames, ...large];
+    const args = [...eal, ...own, ...ports, '--', ...app, ...peers, ...frames, ...large];
     // Into a pipe its words would come when 4 KiB of them are together.
     const child = start({ command: 'stdbuf', args: ['-oL', PROGRAM, ...args] }, true);
     const made = new Testpmd(child);

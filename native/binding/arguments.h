@@ -1,4 +1,5 @@
-// Arguments from JavaScript, checked: a wrong one is a TypeError, never a crash (LF-015).
+// Arguments from JavaScript, checked: a wrong one is a TypeError, never a crash (LF-015). And the
+// answer most functions give.
 #ifndef VHOST_BINDING_ARGUMENTS_H_
 #define VHOST_BINDING_ARGUMENTS_H_
 
@@ -37,6 +38,11 @@ class Arguments {
 
   const Napi::CallbackInfo& info_;
 };
+
+// What most functions answer: a count, a descriptor or -errno. Exact up to 2^53.
+inline Napi::Value number(const Napi::CallbackInfo& info, int64_t value) {
+  return Napi::Number::New(info.Env(), static_cast<double>(value));
+}
 
 }  // namespace vhost
 

@@ -12,15 +12,13 @@
 
 namespace vhost {
 
+// nullptr for 0, and for one that was released.
 std::shared_ptr<GuestMemory> memoryById(uint32_t id);
 std::shared_ptr<InflightArea> inflightById(uint32_t id);
-
-void initMemory(Napi::Env env, Napi::Object exports);
-void initInflight(Napi::Env env, Napi::Object exports);
-// nullptr for 0, and for one that was released.
 std::shared_ptr<const DirtyLog> logById(uint32_t id);
 
 void initMemory(Napi::Env env, Napi::Object exports);
+void initInflight(Napi::Env env, Napi::Object exports);
 void initLog(Napi::Env env, Napi::Object exports);
 void initDescriptors(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);

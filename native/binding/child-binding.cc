@@ -11,10 +11,6 @@
 namespace vhost {
 namespace {
 
-Napi::Value number(const Napi::CallbackInfo& info, int value) {
-  return Napi::Number::New(info.Env(), value);
-}
-
 // 0 and 1 stand for groups of other processes in kill() and waitpid().
 int pidArgument(const Arguments& arguments, size_t index) {
   return static_cast<int>(arguments.integer(index, 2, INT32_MAX));

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "../core/data-plane.h"
 #include "arguments.h"
@@ -12,10 +13,6 @@ namespace vhost {
 namespace {
 
 constexpr int64_t kPollUsMax = 1'000'000;
-
-Napi::Value number(const Napi::CallbackInfo& info, int64_t value) {
-  return Napi::Number::New(info.Env(), static_cast<double>(value));
-}
 
 class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
  public:
@@ -49,6 +46,8 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
                              InstanceMethod<&Self::move>("move"),
                              InstanceMethod<&Self::receiveScattered>("receiveScattered"),
                              InstanceMethod<&Self::setArena>("setArena"),
+                             InstanceMethod<&Self::keepChains>("keepChains"),
+                             InstanceMethod<&Self::forwardFrames>("forwardFrames"),
                              InstanceMethod<&Self::setCapture>("setCapture"),
                              InstanceMethod<&Self::capture>("capture"),
                              InstanceMethod<&Self::watch>("watch"),
@@ -107,7 +106,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     napi_get_value_uint32(info.Env(), info[0], &commands);
     bool mayBlock = false;
     napi_get_value_bool(info.Env(), info[1], &mayBlock);
-    return Napi::Number::New(info.Env(), self->turn(commands, mayBlock));
+    return number(info, self->turn(commands, mayBlock));
   }
 
   Napi::Value addFile(const Napi::CallbackInfo& info) {
@@ -301,6 +300,29 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
     return info.Env().Undefined();
   }
 
+  // Doubles to count in, kept alive as long as the data plane.
+  double* counts(const Napi::CallbackInfo& info, size_t index) {
+    const Bytes counts = Arguments(info).bytes(index);
+    if (counts.length < kCountsMin * sizeof(double) ||
+        reinterpret_cast<uintptr_t>(counts.data) % alignof(double) != 0) {
+      throw Napi::TypeError::New(info.Env(), "counts have another size");
+    }
+    counts_.push_back(Napi::Persistent(info[index].As<Napi::Object>()));
+    return reinterpret_cast<double*>(counts.data);
+  }
+
+  // (queue, offset in the arena, counts) -> 0 or -errno
+  Napi::Value keepChains(const Napi::CallbackInfo& info) {
+    const uint32_t offset = Arguments(info).u32(1);
+    return number(info, plane(info)->keepChains(queue(info), offset, counts(info, 2)));
+  }
+
+  // (queue, offset in the arena, counts) -> 0 or -errno
+  Napi::Value forwardFrames(const Napi::CallbackInfo& info) {
+    const uint32_t offset = Arguments(info).u32(1);
+    return number(info, plane(info)->forwardFrames(queue(info), offset, counts(info, 2)));
+  }
+
   // (bytes) -> 0 or -errno; kept alive as long as the data plane.
   Napi::Value setCapture(const Napi::CallbackInfo& info) {
     const Bytes memory = Arguments(info).bytes(0);
@@ -351,6 +373,7 @@ class DataPlaneBinding : public Napi::ObjectWrap<DataPlaneBinding> {
   Napi::ObjectReference exchange_;
   Napi::ObjectReference arena_;
   Napi::ObjectReference captureMemory_;
+  std::vector<Napi::ObjectReference> counts_;
 };
 
 }  // namespace

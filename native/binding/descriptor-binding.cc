@@ -11,10 +11,6 @@
 namespace vhost {
 namespace {
 
-Napi::Value number(const Napi::CallbackInfo& info, int64_t value) {
-  return Napi::Number::New(info.Env(), static_cast<double>(value));
-}
-
 Napi::Value fdClose(const Napi::CallbackInfo& info) {
   return number(info, close(Arguments(info).fd(0)) == 0 ? 0 : -errno);
 }

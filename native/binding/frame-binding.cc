@@ -78,7 +78,7 @@ Napi::Value segment(const Napi::CallbackInfo& info) {
   }
   Segmenter segmenter;
   if (!segmenter.begin(offloadOf(header), frame.data, frame.length)) {
-    return Napi::Number::New(info.Env(), 0);
+    return number(info, 0);
   }
   const size_t bytes = segmenter.totalBytes() + segmenter.count() * kLengthBytes;
   uint8_t* at = to.data;
@@ -87,7 +87,7 @@ Napi::Value segment(const Napi::CallbackInfo& info) {
     for (size_t i = 0; i < kLengthBytes; i++) at[i] = static_cast<uint8_t>(length >> (24 - 8 * i));
     at += kLengthBytes + length;
   }
-  return Napi::Number::New(info.Env(), static_cast<double>(bytes));
+  return number(info, bytes);
 }
 
 }  // namespace

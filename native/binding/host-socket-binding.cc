@@ -15,10 +15,6 @@ namespace {
 
 constexpr int kBacklogMax = 4096;
 
-Napi::Value number(const Napi::CallbackInfo& info, int64_t value) {
-  return Napi::Number::New(info.Env(), static_cast<double>(value));
-}
-
 int socketType(const Arguments& arguments, size_t index) {
   return static_cast<int>(arguments.integer(index, SOCK_STREAM, SOCK_SEQPACKET));
 }

@@ -1,18 +1,13 @@
-// Inflight areas by number, as guest memories are: each number is one owner, and workers hold the
-// area itself while they record in it.
-#include <mutex>
-#include <unordered_map>
-
+// Inflight areas by number.
 #include "../core/inflight-area.h"
 #include "arguments.h"
 #include "bindings.h"
+#include "registry.h"
 
 namespace vhost {
 namespace {
 
-std::mutex registryMutex;
-std::unordered_map<uint32_t, std::shared_ptr<InflightArea>> registry;
-uint32_t nextId = 1;
+Registry<InflightArea> areas;
 
 InflightFormat format(const Arguments& arguments, size_t index) {
   return arguments.boolean(index) ? InflightFormat::kPacked : InflightFormat::kSplit;
@@ -26,15 +21,14 @@ uint16_t count(const Arguments& arguments, size_t index) {
 Napi::Value inflightBytes(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   const uint64_t each = InflightArea::queueBytes(format(arguments, 0), count(arguments, 2));
-  return Napi::Number::New(info.Env(), static_cast<double>(count(arguments, 1) * each));
+  return number(info, count(arguments, 1) * each);
 }
 
 // (packed, queueCount, queueSize) -> descriptor or -errno.
 Napi::Value inflightCreate(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
-  return Napi::Number::New(
-      info.Env(),
-      InflightArea::create(format(arguments, 0), count(arguments, 1), count(arguments, 2)));
+  return number(
+      info, InflightArea::create(format(arguments, 0), count(arguments, 1), count(arguments, 2)));
 }
 
 // (fd, sizeBytes, mmapOffset, queueCount, queueSize) -> number of the area or -errno.
@@ -44,30 +38,18 @@ Napi::Value inflightMap(const Napi::CallbackInfo& info) {
                                         count(arguments, 4)};
   int error = 0;
   auto area = InflightArea::map(arguments.fd(0), description, &error);
-  if (area == nullptr) return Napi::Number::New(info.Env(), error);
-  std::lock_guard<std::mutex> lock(registryMutex);
-  const uint32_t id = nextId++;
-  registry[id] = std::move(area);
-  return Napi::Number::New(info.Env(), id);
+  return number(info, area == nullptr ? error : areas.add(std::move(area)));
 }
 
 Napi::Value inflightRelease(const Napi::CallbackInfo& info) {
-  const uint32_t id = Arguments(info).u32(0);
-  std::shared_ptr<InflightArea> last;  // unmapped outside the lock
-  std::lock_guard<std::mutex> lock(registryMutex);
-  const auto place = registry.find(id);
-  if (place == registry.end()) return info.Env().Undefined();
-  last = std::move(place->second);
-  registry.erase(place);
+  areas.release(Arguments(info).u32(0));
   return info.Env().Undefined();
 }
 
 }  // namespace
 
 std::shared_ptr<InflightArea> inflightById(uint32_t id) {
-  std::lock_guard<std::mutex> lock(registryMutex);
-  const auto place = registry.find(id);
-  return place == registry.end() ? nullptr : place->second;
+  return areas.get(id);
 }
 
 void initInflight(Napi::Env env, Napi::Object exports) {

@@ -1,27 +1,19 @@
-// Dirty logs by number, as guest memories are: a number crosses threads, and is one owner.
-#include <memory>
-#include <mutex>
-#include <unordered_map>
-
+// Dirty logs by number.
 #include "../core/dirty-log.h"
 #include "arguments.h"
 #include "bindings.h"
+#include "registry.h"
 
 namespace vhost {
 namespace {
 
-std::mutex registryMutex;
-std::unordered_map<uint32_t, std::shared_ptr<const DirtyLog>> registry;
-uint32_t nextId = 1;  // 0 stands for "no log"
+Registry<const DirtyLog> logs;
 
 Napi::Value added(const Napi::CallbackInfo& info, std::shared_ptr<const DirtyLog> log) {
-  std::lock_guard<std::mutex> lock(registryMutex);
-  const uint32_t id = nextId++;
-  registry[id] = std::move(log);
-  return Napi::Number::New(info.Env(), id);
+  return number(info, logs.add(std::move(log)));
 }
 
-std::shared_ptr<const DirtyLog> get(const Napi::CallbackInfo& info) {
+std::shared_ptr<const DirtyLog> logOf(const Napi::CallbackInfo& info) {
   auto log = logById(Arguments(info).u32(0));
   if (log == nullptr) throw Napi::TypeError::New(info.Env(), "no dirty log of that number");
   return log;
@@ -32,23 +24,23 @@ Napi::Value logMap(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   int error = 0;
   auto log = DirtyLog::map(arguments.fd(0), arguments.u64(1), arguments.u64(2), &error);
-  return log == nullptr ? Napi::Number::New(info.Env(), error) : added(info, std::move(log));
+  return log == nullptr ? number(info, error) : added(info, std::move(log));
 }
 
 // (log, fd) -> a log of the same bits that signals the descriptor, and owns it.
 Napi::Value logWithSignal(const Napi::CallbackInfo& info) {
-  return added(info, get(info)->withSignal(Arguments(info).fd(1)));
+  return added(info, logOf(info)->withSignal(Arguments(info).fd(1)));
 }
 
 // (log, guestAddress, bytes)
 Napi::Value logCovers(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
-  return Napi::Boolean::New(info.Env(), get(info)->covers(arguments.u64(1), arguments.u64(2)));
+  return Napi::Boolean::New(info.Env(), logOf(info)->covers(arguments.u64(1), arguments.u64(2)));
 }
 
 // (log, memory): is there a bit for every page of it?
 Napi::Value logCoversMemory(const Napi::CallbackInfo& info) {
-  const auto log = get(info);
+  const auto log = logOf(info);
   const auto memory = memoryById(Arguments(info).u32(1));
   if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
   bool covers = true;
@@ -60,22 +52,14 @@ Napi::Value logCoversMemory(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value logRelease(const Napi::CallbackInfo& info) {
-  const uint32_t id = Arguments(info).u32(0);
-  std::shared_ptr<const DirtyLog> last;  // unmapped outside the lock
-  std::lock_guard<std::mutex> lock(registryMutex);
-  const auto place = registry.find(id);
-  if (place == registry.end()) return info.Env().Undefined();
-  last = std::move(place->second);
-  registry.erase(place);
+  logs.release(Arguments(info).u32(0));
   return info.Env().Undefined();
 }
 
 }  // namespace
 
 std::shared_ptr<const DirtyLog> logById(uint32_t id) {
-  std::lock_guard<std::mutex> lock(registryMutex);
-  const auto place = registry.find(id);
-  return place == registry.end() ? nullptr : place->second;
+  return logs.get(id);
 }
 
 void initLog(Napi::Env env, Napi::Object exports) {

@@ -1,30 +1,18 @@
-// Guest memories by number: a number crosses threads where a JavaScript object can't. Each number
-// is one owner; workers hold the memory itself while they use it.
+// Guest memories by number, and what the front-end side shares.
 #include <sys/mman.h>
-
-#include <mutex>
-#include <unordered_map>
 
 #include "../core/guest-memory.h"
 #include "../core/postcopy.h"
 #include "arguments.h"
 #include "bindings.h"
+#include "registry.h"
 
 namespace vhost {
 namespace {
 
-std::mutex registryMutex;
-std::unordered_map<uint32_t, std::shared_ptr<GuestMemory>> registry;
-uint32_t nextId = 1;
+Registry<GuestMemory> memories;
 
-uint32_t add(std::shared_ptr<GuestMemory> memory) {
-  std::lock_guard<std::mutex> lock(registryMutex);
-  const uint32_t id = nextId++;
-  registry[id] = std::move(memory);
-  return id;
-}
-
-std::shared_ptr<GuestMemory> get(const Napi::CallbackInfo& info, size_t index) {
+std::shared_ptr<GuestMemory> memoryOf(const Napi::CallbackInfo& info, size_t index) {
   auto memory = memoryById(Arguments(info).u32(index));
   if (memory == nullptr) throw Napi::TypeError::New(info.Env(), "no guest memory of that number");
   return memory;
@@ -36,34 +24,34 @@ RegionDescription description(const Arguments& arguments, size_t first) {
 }
 
 Napi::Value memoryCreate(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), add(std::make_shared<GuestMemory>()));
+  return number(info, memories.add(std::make_shared<GuestMemory>()));
 }
 
 // (memory, fd, guestAddress, userAddress, sizeBytes, mmapOffset) -> new memory or -errno.
 Napi::Value memoryWith(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   int error = 0;
-  auto next = get(info, 0)->with(arguments.fd(1), description(arguments, 2), &error);
-  return Napi::Number::New(info.Env(), next == nullptr ? error : static_cast<double>(add(next)));
+  auto next = memoryOf(info, 0)->with(arguments.fd(1), description(arguments, 2), &error);
+  return number(info, next == nullptr ? error : memories.add(next));
 }
 
 // (memory, guestAddress, userAddress, sizeBytes, mmapOffset) -> new memory or -ENOENT.
 Napi::Value memoryWithout(const Napi::CallbackInfo& info) {
-  auto next = get(info, 0)->without(description(Arguments(info), 1));
-  return Napi::Number::New(info.Env(), next == nullptr ? -ENOENT : static_cast<double>(add(next)));
+  auto next = memoryOf(info, 0)->without(description(Arguments(info), 1));
+  return number(info, next == nullptr ? -ENOENT : memories.add(next));
 }
 
 // (memory, iova, sizeBytes, target, permissions, targetIsGuest) -> a memory that knows the
 // translation; 0: it did already; -EINVAL (empty, or addresses that wrap), -EFAULT (leads outside).
 Napi::Value memoryWithTranslation(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
-  const auto memory = get(info, 0);
+  const auto memory = memoryOf(info, 0);
   const uint64_t first = arguments.u64(1);
   const uint64_t bytes = arguments.u64(2);
   const uint64_t target = arguments.u64(3);
   const auto permissions =
       static_cast<uint8_t>(arguments.integer(4, kIotlbRead, kIotlbRead | kIotlbWrite));
-  const auto answer = [&](double value) { return Napi::Number::New(info.Env(), value); };
+  const auto answer = [&](double value) { return number(info, value); };
   const uint64_t last = first + (bytes - 1);
   if (bytes == 0 || last < first || target + bytes < target) return answer(-EINVAL);
   std::vector<iovec> pieces;
@@ -72,15 +60,15 @@ Napi::Value memoryWithTranslation(const Napi::CallbackInfo& info) {
   if (!inside) return answer(-EFAULT);
   const IotlbEntry entry{{first, last}, target, permissions};
   if (memory->iotlb().says(entry)) return answer(0);
-  return answer(add(memory->withIotlb(memory->iotlb().with(entry))));
+  return answer(memories.add(memory->withIotlb(memory->iotlb().with(entry))));
 }
 
 // (memory, first, last) -> a memory without translations of that range.
 Napi::Value memoryWithoutTranslations(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
-  const auto memory = get(info, 0);
+  const auto memory = memoryOf(info, 0);
   const IoRange range{arguments.u64(1), arguments.u64(2)};
-  return Napi::Number::New(info.Env(), add(memory->withIotlb(memory->iotlb().without(range))));
+  return number(info, memories.add(memory->withIotlb(memory->iotlb().without(range))));
 }
 
 // (memory, guestAddress) -> where the region of that guest address is in this process; 0n: none.
@@ -88,44 +76,38 @@ Napi::Value memoryWithoutTranslations(const Napi::CallbackInfo& info) {
 Napi::Value memoryHostAddress(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   std::vector<iovec> pieces;
-  const bool found = get(info, 0)->translate(arguments.u64(1), 1, &pieces);
+  const bool found = memoryOf(info, 0)->translate(arguments.u64(1), 1, &pieces);
   const auto address = found ? reinterpret_cast<uintptr_t>(pieces[0].iov_base) : 0;
   return Napi::BigInt::New(info.Env(), uint64_t{address});
 }
 
 Napi::Value userfaultCreate(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), createUserfault());
+  return number(info, createUserfault());
 }
 
 // (fd, memory) -> 0 or -errno.
 Napi::Value userfaultRegister(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), registerUserfault(Arguments(info).fd(0), *get(info, 1)));
+  return number(info, registerUserfault(Arguments(info).fd(0), *memoryOf(info, 1)));
 }
 
 Napi::Value userfaultUnregister(const Napi::CallbackInfo& info) {
-  unregisterUserfault(Arguments(info).fd(0), *get(info, 1));
+  unregisterUserfault(Arguments(info).fd(0), *memoryOf(info, 1));
   return info.Env().Undefined();
 }
 
 Napi::Value memoryRelease(const Napi::CallbackInfo& info) {
-  const uint32_t id = Arguments(info).u32(0);
-  std::shared_ptr<GuestMemory> last;  // unmapped outside the lock
-  std::lock_guard<std::mutex> lock(registryMutex);
-  const auto place = registry.find(id);
-  if (place == registry.end()) return info.Env().Undefined();
-  last = std::move(place->second);
-  registry.erase(place);
+  memories.release(Arguments(info).u32(0));
   return info.Env().Undefined();
 }
 
 Napi::Value memoryRegionCount(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(get(info, 0)->regionCount()));
+  return number(info, memoryOf(info, 0)->regionCount());
 }
 
 // (memory, userAddress, bytes): does one region hold the range?
 Napi::Value memoryHoldsUser(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
-  const auto memory = get(info, 0);
+  const auto memory = memoryOf(info, 0);
   return Napi::Boolean::New(info.Env(),
                             memory->userToHost(arguments.u64(1), arguments.u64(2)) != nullptr);
 }
@@ -150,7 +132,7 @@ Napi::Value mapShared(const Napi::CallbackInfo& info) {
   const auto bytes = static_cast<size_t>(arguments.integer(2, 1, kArrayBufferBytesMax));
   const auto offset = static_cast<off_t>(arguments.integer(1, 0, int64_t{1} << 52));
   void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, arguments.fd(0), offset);
-  if (base == MAP_FAILED) return Napi::Number::New(info.Env(), -errno);
+  if (base == MAP_FAILED) return number(info, -errno);
   auto* mapping = new SharedMapping{base, bytes};
   napi_value result;
   if (napi_create_external_arraybuffer(info.Env(), base, bytes, unmapShared, mapping, &result) !=
@@ -164,9 +146,7 @@ Napi::Value mapShared(const Napi::CallbackInfo& info) {
 }  // namespace
 
 std::shared_ptr<GuestMemory> memoryById(uint32_t id) {
-  std::lock_guard<std::mutex> lock(registryMutex);
-  const auto place = registry.find(id);
-  return place == registry.end() ? nullptr : place->second;
+  return memories.get(id);
 }
 
 void initMemory(Napi::Env env, Napi::Object exports) {

@@ -11,10 +11,6 @@
 namespace vhost {
 namespace {
 
-Napi::Value number(const Napi::CallbackInfo& info, int64_t value) {
-  return Napi::Number::New(info.Env(), static_cast<double>(value));
-}
-
 Napi::Value socketListen(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   return number(

@@ -5,10 +5,6 @@
 namespace vhost {
 namespace {
 
-Napi::Value number(const Napi::CallbackInfo& info, int value) {
-  return Napi::Number::New(info.Env(), value);
-}
-
 Bytes addressAt(const Napi::CallbackInfo& info, size_t index) {
   const Bytes bytes = Arguments(info).bytes(index);
   if (bytes.length != kTapAddressBytes) {

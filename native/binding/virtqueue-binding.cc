@@ -10,10 +10,6 @@
 namespace vhost {
 namespace {
 
-Napi::Value number(const Napi::CallbackInfo& info, int64_t value) {
-  return Napi::Number::New(info.Env(), static_cast<double>(value));
-}
-
 uint32_t smallNumber(const Napi::CallbackInfo& info, size_t index) {
   uint32_t value = 0;
   napi_get_value_uint32(info.Env(), info[index], &value);
@@ -108,13 +104,13 @@ class OwnedQueueBinding : public Napi::ObjectWrap<OwnedQueueBinding> {
   // (max) -> chains in the table.
   Napi::Value pop(const Napi::CallbackInfo& info) {
     const uint32_t max = std::min(smallNumber(info, 0), recordsMax_);
-    return Napi::Number::New(info.Env(), queue(info)->pop(max, records_));
+    return number(info, queue(info)->pop(max, records_));
   }
 
   // (count) -> how many of the table were in flight and went back.
   Napi::Value addUsed(const Napi::CallbackInfo& info) {
     const uint32_t count = std::min(smallNumber(info, 0), usedMax_);
-    return Napi::Number::New(info.Env(), queue(info)->addUsed(used_, count));
+    return number(info, queue(info)->addUsed(used_, count));
   }
 
   Napi::Value goToPrevious(const Napi::CallbackInfo& info) {

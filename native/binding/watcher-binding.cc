@@ -70,7 +70,7 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
         ((wanted & 1) ? UV_READABLE | UV_DISCONNECT : 0) | ((wanted & 2) ? UV_WRITABLE : 0);
     const int result =
         events == 0 ? uv_poll_stop(&state_->poll) : uv_poll_start(&state_->poll, events, onReady);
-    return Napi::Number::New(info.Env(), result);
+    return number(info, result);
   }
 
   Napi::Value close(const Napi::CallbackInfo& info) {

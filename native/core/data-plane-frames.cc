@@ -1,5 +1,5 @@
-// The part of the data plane that knows lists of chains: kReceiveFrames, kCopyFrame, kCopyFrames,
-// kUnpop, kCompleteList.
+// The part of the data plane that knows lists of chains: kReceiveFrames, kCopyFrame, kUnpop,
+// kCompleteList.
 
 #include <algorithm>
 #include <cerrno>
@@ -14,8 +14,6 @@ namespace {
 
 // num_buffers has 16 bits, and nobody makes frames of more pieces: a bound on the work for one.
 constexpr size_t kChainsPerFrameMax = 1024;
-// A copy takes as long as a cache line takes to come, so a few are enough.
-constexpr uint64_t kFramesAhead = 4;
 
 }  // namespace
 
@@ -187,50 +185,23 @@ void DataPlane::copyFrame(const CommandRecord& command) {
 // pieces then.
 void DataPlane::copyInto(uint32_t to, const iovec& prefix, const DescriptorChain* from,
                          uint32_t offset, uint64_t length) {
-  const DescriptorChain* target = chainOf(to);
-  if (target == nullptr) return;
+  uint16_t head = 0;
+  Vring* receiver = vringOf(to, &head);
+  if (receiver == nullptr) return;
+  const DescriptorChain* target = &receiver->ring.chain(head);
   const iovec none = {};
   const iovec& room = target->writableBytes > 0 ? target->segments[target->readableSegments] : none;
   if (room.iov_len < prefix.iov_len || room.iov_len - prefix.iov_len < length) {
     copier_.begin();
     copier_.append(prefix.iov_base, prefix.iov_len);
     if (from != nullptr) copier_.append(*from, offset, length);
-    complete(to, 0, 0, 0, copier_.fill(*target));
+    used(receiver, to, copier_.fill(*target));
     return;
   }
   auto* at = static_cast<uint8_t*>(room.iov_base);
   if (prefix.iov_len > 0) std::memcpy(at, prefix.iov_base, prefix.iov_len);
   const uint64_t copied = from == nullptr ? 0 : from->copyOut(offset, at + prefix.iov_len, length);
-  complete(to, 0, 0, 0, static_cast<uint32_t>(prefix.iov_len + copied));
-}
-
-void DataPlane::copyFrames(const CommandRecord& command) {
-  const uint64_t count = command.usedLength;
-  std::vector<iovec>& place = captureSegments_;
-  place.clear();
-  if (count == 0 || command.chainOffset % alignof(uint32_t) != 0 ||
-      !sliceArena(arena_, command.chainOffset, 2 * count * sizeof(uint32_t), &place) ||
-      !sliceArena(arena_, command.tailOffset, command.tailByte, &place)) {
-    operations_.ended(command, -EINVAL);
-    return;
-  }
-  const auto* pairs = static_cast<const uint32_t*>(place[0].iov_base);
-  const iovec prefix = place.size() > 1 ? place[1] : iovec{};
-  for (uint64_t i = 0; i < count; i++) {
-    if (i + kFramesAhead < count) prefetchFrame(pairs[2 * (i + kFramesAhead) + 1]);
-    const DescriptorChain* from = chainOf(pairs[2 * i]);
-    const uint32_t bytes = from == nullptr ? 0 : from->readableBytes;
-    const uint32_t offset = std::min(command.file, bytes);
-    copyInto(pairs[2 * i + 1], prefix, from, offset, bytes - offset);
-    complete(pairs[2 * i], 0, 0, 0, 0);
-  }
-}
-
-// The driver had the buffer last, perhaps on another CPU.
-void DataPlane::prefetchFrame(uint32_t to) const {
-  const DescriptorChain* target = chainOf(to);
-  if (target == nullptr || target->writableBytes == 0) return;
-  __builtin_prefetch(target->segments[target->readableSegments].iov_base, 1);
+  used(receiver, to, static_cast<uint32_t>(prefix.iov_len + copied));
 }
 
 bool DataPlane::frameTargets(const CommandRecord& command, const uint32_t** chains) {

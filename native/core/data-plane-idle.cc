@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 
+#include "clock.h"
 #include "data-plane.h"
 
 namespace vhost {
@@ -18,12 +18,6 @@ constexpr size_t kSpinOperationsMax = 16;
 constexpr int kLooksPerClock = 16;
 
 constexpr uint64_t kNsPerUs = 1000;
-
-uint64_t monotonicNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 inline void relaxCpu() {
 #if defined(__x86_64__)

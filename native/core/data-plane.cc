@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 
+#include "guest-access.h"
 #include "request-record.h"
 
 namespace vhost {
@@ -32,6 +33,7 @@ DataPlane::DataPlane(const DataPlaneOptions& options, std::unique_ptr<IoEngine> 
       driverSpin_(options.pollUs),
       operationSpin_(options.operationPollUs) {
   vrings_.resize(kQueuesMax);
+  frameQueues_.resize(kQueuesMax);
 }
 
 // The engine goes first: it waits for operations that still point into guest memory.
@@ -53,6 +55,7 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
   requests_ = completions_ = 0;
   dropReportedEvents();
   wake_ = false;
+  commandsFull_ = commandCount >= kCommandsMax;
   runCommands(std::min(commandCount, kCommandsMax));
   for (;;) {
     engine_->submit();
@@ -60,10 +63,13 @@ uint32_t DataPlane::turn(uint32_t commandCount, bool mayBlock) {
     takePolled();
     publish();
     if (heldCalls_ > 0) callDue();
+    forwarded_ = false;
     popAll();
+    // Frames that went on by themselves don't wait for what TypeScript has to decide.
+    if (forwarded_) publish();
     if (requests_ + completions_ + events_ > 0 || wake_ || !mayBlock) return packTurn();
     if (quiesced()) return packTurn();
-    sleep();
+    if (!forwarded_) sleep();
   }
 }
 
@@ -123,10 +129,6 @@ void DataPlane::runCommands(uint32_t count) {
       copyFrame(command);
       continue;
     }
-    if (command.code == static_cast<uint32_t>(CommandCode::kCopyFrames)) {
-      copyFrames(command);
-      continue;
-    }
     if (command.code == static_cast<uint32_t>(CommandCode::kUnpop)) {
       unpop(command.chain);
       continue;
@@ -179,19 +181,22 @@ void DataPlane::complete(uint32_t chain, uint32_t flags, uint32_t tailOffset, ui
   uint16_t head = 0;
   Vring* owner = vringOf(chain, &head);
   if (owner == nullptr) return;
-  if (!stale_.empty()) stale_.erase(chain);
-  if (owner->suspended) {
-    owner->ring.abandon(head);
-    return;
-  }
-  if (flags & kCommandTail) {
+  if ((flags & kCommandTail) && !owner->suspended) {
     const auto tail = static_cast<uint8_t>(tailByte);
     const DescriptorChain& written = owner->ring.chain(head);
     // Wraps for a chain without writable part; nothing is copied then.
     const uint32_t at = tailOffset == kTailLast ? written.writableBytes - 1 : tailOffset;
     written.copyIn(at, &tail, 1);
   }
-  owner->ring.addUsed(head, usedLength);
+  used(owner, chain, usedLength);
+}
+
+// A chain in flight of this vring's.
+void DataPlane::used(Vring* owner, uint32_t chain, uint32_t length) {
+  const auto head = static_cast<uint16_t>(chain & 0xffff);
+  if (!stale_.empty()) stale_.erase(chain);
+  if (owner->suspended) return owner->ring.abandon(head);
+  owner->ring.addUsed(head, length);
   owner->usedSinceCall++;
 }
 
@@ -260,6 +265,18 @@ void DataPlane::popAll() {
   firstActive_++;
 }
 
+namespace {
+
+// As much as a header declared is, or a small frame: two lines.
+inline void prefetchFront(const DescriptorChain& chain) {
+  if (chain.readableBytes == 0) return;
+  const auto* at = static_cast<const uint8_t*>(chain.segments[0].iov_base);
+  __builtin_prefetch(at);
+  if (chain.readableBytes > kCacheLineBytes) __builtin_prefetch(at + kCacheLineBytes);
+}
+
+}  // namespace
+
 void DataPlane::popVring(uint32_t queue, Vring* owner) {
   uint32_t count = 0;
   RingFault fault = owner->ring.map();
@@ -280,11 +297,18 @@ void DataPlane::popVring(uint32_t queue, Vring* owner) {
     if (fault != RingFault::kNone) break;
     const DescriptorChain& chain = owner->ring.chain(heads[popped++]);
     // The driver wrote it on another CPU: all of a batch's come over at a time, not one by one.
-    if (chain.readableBytes > 0) __builtin_prefetch(chain.segments[0].iov_base);
+    prefetchFront(chain);
     bytes += chain.readableBytes;
   }
   owner->requests += popped;
-  for (uint32_t i = 0; i < popped; i++) {
+  uint32_t done = 0;
+  if (frameQueues_[queue].keeps() && !owner->draining) {
+    keepPopped(queue, heads.data(), popped);
+    done = popped;
+  } else if (frameQueues_[queue].forwards()) {
+    done = forwardPopped(queue, heads.data(), popped);
+  }
+  for (uint32_t i = done; i < popped; i++) {
     fillRecord(owner->ring.chain(heads[i]), chainToken(queue, heads[i]), options_.headerBytes,
                &options_.exchange->requests[requests_++]);
   }

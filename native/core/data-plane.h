@@ -13,6 +13,7 @@
 #include "exchange.h"
 #include "frame-capture.h"
 #include "frame-copier.h"
+#include "frame-flow.h"
 #include "frame-receiver.h"
 #include "io-engine.h"
 #include "operation-runner.h"
@@ -145,6 +146,14 @@ class DataPlane {
   int64_t receiveScattered(int fd, const uint32_t* chains, uint32_t count, uint64_t bytes,
                            const Prefix& prefix, bool whole);
 
+  // From now on chains of a queue are not shown but kept on the ChainShelf at this place of the
+  // arena; of one that drains they are, for nobody to keep. Counts: see frame-flow.h; borrowed for
+  // the data plane's life. -EINVAL: the arena has no such table there.
+  int keepChains(uint32_t queue, uint64_t shelf, double* counts);
+  // From now on frames of a queue go where the kFlowsPerQueue flows at this place say; only those
+  // that none speaks for are shown.
+  int forwardFrames(uint32_t queue, uint64_t flows, double* counts);
+
   // Frames shown to somebody who looks on go into this memory; borrowed for the data plane's life.
   // -EINVAL when it can't be a FrameCapture's.
   int setCapture(uint8_t* memory, size_t bytes);
@@ -186,10 +195,15 @@ class DataPlane {
                         std::vector<ListedChains>* lists, FrameReport* reports);
   void captureReceived(const CommandRecord& command, const WaitingChains& chains);
   void copyFrame(const CommandRecord& command);
-  void copyFrames(const CommandRecord& command);
+  void used(Vring* owner, uint32_t chain, uint32_t length);
   void copyInto(uint32_t to, const iovec& prefix, const DescriptorChain* from, uint32_t offset,
                 uint64_t length);
-  void prefetchFrame(uint32_t to) const;
+  uint8_t* arenaTable(uint64_t offset, uint64_t bytes) const;
+  void keepPopped(uint32_t queue, const uint16_t* heads, uint32_t count);
+  uint32_t forwardPopped(uint32_t queue, const uint16_t* heads, uint32_t count);
+  bool forward(uint32_t queue, uint16_t head, double nowMs);
+  void refill(uint32_t queue);
+  void prefetchRoom(uint32_t chain) const;
   bool frameTargets(const CommandRecord& command, const uint32_t** chains);
   void unpop(uint32_t chain);
   void completeList(const CommandRecord& command);
@@ -233,6 +247,9 @@ class DataPlane {
   std::vector<uint32_t> frameUsed_;             // scratch of receiveFrames
   std::vector<const DescriptorChain*> chains_;  // scratch of receiveScattered
   std::vector<iovec> segments_;                 // the same
+  std::vector<FrameQueue> frameQueues_;         // by queue index, running or not
+  bool forwarded_ = false;                      // chains were completed that nobody has seen
+  bool commandsFull_ = false;
   std::vector<std::unique_ptr<Vring>> vrings_;  // by queue index
   std::vector<uint32_t> active_;                // queue indices that exist
   std::map<uint32_t, uint32_t> queueOfToken_;

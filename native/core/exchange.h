@@ -47,10 +47,6 @@ enum class CommandCode : uint32_t {
   // Gives chains back in which nothing was written: `usedLength` of their numbers in the arena from
   // chainOffset on. A command for each costs more than all that is done about it.
   kCompleteList = 13,
-  // A row of frames, each from one chain into another: `usedLength` pairs of their numbers in the
-  // arena from chainOffset on. The second gets tailByte bytes of the arena from tailOffset on, then
-  // the readable part of the first behind `file` bytes. Both are completed.
-  kCopyFrames = 14,
 };
 
 // CommandRecord::flags.

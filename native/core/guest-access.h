@@ -39,6 +39,19 @@ inline void fullFence() {
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
+constexpr uint64_t kCacheLineBytes = 64;
+
+// Asks for a cache line that the driver, on another CPU, has had last, to be written soon. Asked
+// for as __builtin_prefetch does without -mprfchw it comes to be read, and the store waits again.
+// Any address will do; where there is nothing, nothing happens.
+inline void prefetchForWrite(const void* at) {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(at)));
+#else
+  __builtin_prefetch(at, 1);
+#endif
+}
+
 }  // namespace vhost
 
 #endif  // VHOST_CORE_GUEST_ACCESS_H_

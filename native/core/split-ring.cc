@@ -247,6 +247,8 @@ void SplitRing::release(uint16_t head) {
 void SplitRing::addUsed(uint16_t head, uint32_t writtenBytes) {
   uint8_t* element = used_ + kRingOffset + (usedIndex_ & (size_ - 1)) * kUsedEntryBytes;
   writeOnce<uint64_t>(element, head | uint64_t{writtenBytes} << 32);
+  // The next line of them: the driver has read it, and stores wait in turn.
+  prefetchForWrite(element + kCacheLineBytes);
   if (log_.active()) {
     log_.markChain(chains_[head], *memory());
     markUsed(static_cast<uint64_t>(element - used_), kUsedEntryBytes);

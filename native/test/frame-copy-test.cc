@@ -1,4 +1,4 @@
-// kCopyFrame, kCopyFrames: frames from one guest's chain into another's, each with a memory of its
+// kCopyFrame: frames from one guest's chain into another's, each with a memory of its
 // own; and what else a data plane keeps apart between devices.
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -16,7 +16,6 @@ namespace vhost::test {
 namespace {
 
 constexpr uint32_t kCopyFrame = 12;
-constexpr uint32_t kCopyFrames = 14;
 constexpr uint32_t kOtherQueue = 3;
 constexpr QueueRange kSender = {0, 2};
 constexpr QueueRange kReceiver = {3, 5};
@@ -162,89 +161,6 @@ TEST("frame copy: a chain that is none any more is passed over") {
   guests.copy(chain, 0, 100, 0, {targets[0]});
   CHECK_EQ(guests.result(), kNoRecord);
   CHECK_EQ(guests.received(), UINT32_MAX);
-}
-
-// Frames of the sender's in a row: 100, 101, ... bytes, each in two buffers.
-std::vector<uint32_t> sendRow(Guests& guests, uint32_t count) {
-  Driver& driver = guests.rig.driver;
-  for (uint16_t i = 0; i < count; i++) {
-    const uint64_t at = guests.rig.data(i);
-    driver.fill(at, 100 + i, kSeed + i);
-    const auto head = static_cast<uint16_t>(2 * i);
-    driver.offer(driver.chain(head, {{at, 10}, {at + 10, 90u + i}}));
-  }
-  std::vector<uint32_t> chains;
-  while (chains.size() < count) {
-    const uint32_t got = guests.rig.turn().requests;
-    for (uint32_t i = 0; i < got; i++) chains.push_back(guests.rig.exchange->requests[i].chain);
-  }
-  return chains;
-}
-
-CommandRecord& copyRow(Guests& guests, const std::vector<uint32_t>& pairs, uint32_t from) {
-  CommandRecord& command = guests.rig.command(kCopyFrames, kNoChain);
-  command.chainOffset = 2048;
-  command.usedLength = static_cast<uint32_t>(pairs.size() / 2);
-  command.file = from;
-  command.tailOffset = 1000;
-  command.tailByte = 30;
-  std::memcpy(guests.bytes + 2048, pairs.data(), pairs.size() * 4);
-  return command;
-}
-
-TEST("frame row: each into a chain of its own behind the same prefix") {
-  constexpr uint32_t kFrames = 4;
-  Guests guests;
-  const std::vector<uint32_t> from = sendRow(guests, kFrames);
-  const std::vector<uint32_t> to = guests.post({300, 300, 40, 300});
-  std::vector<uint32_t> pairs;
-  for (uint32_t i = 0; i < kFrames; i++) pairs.insert(pairs.end(), {from[i], to[i]});
-  // What is no chain moves nothing, and keeps nobody back.
-  pairs.insert(pairs.begin() + 2, {(9 << 16) | 1, kNoChain});
-  copyRow(guests, pairs, 26);
-  CHECK_EQ(guests.result(), kNoRecord);
-  for (uint32_t i = 0; i < kFrames; i++) {
-    const uint32_t here = i == 2 ? 40 : 104 + i;
-    CHECK_EQ(guests.received(), here);
-    const uint8_t* got = guests.other.host(guests.target(i));
-    for (uint32_t j = 0; j < here; j++) {
-      CHECK_EQ(got[j], j < 30 ? patternByte(1000 + j, 99) : patternByte(j - 4, kSeed + i));
-    }
-    CHECK_EQ(got[here], patternByte(here, 0xee));
-    Used used{};
-    CHECK(guests.rig.driver.takeUsed(&used));
-    CHECK_EQ(used.length, 0u);
-  }
-  CHECK_EQ(guests.rig.plane->inFlight(0), 0u);
-  CHECK(guests.rig.driver.canariesIntact() && guests.other.canariesIntact());
-}
-
-TEST("frame row: a frame shorter than what is left out is the prefix alone") {
-  Guests guests;
-  const std::vector<uint32_t> from = sendRow(guests, 1);
-  const std::vector<uint32_t> to = guests.post({300});
-  copyRow(guests, {from[0], to[0]}, 101);
-  CHECK_EQ(guests.result(), kNoRecord);
-  CHECK_EQ(guests.received(), 30u);
-}
-
-TEST("frame row: what lies outside the arena moves nothing") {
-  Guests guests;
-  const std::vector<uint32_t> from = sendRow(guests, 1);
-  const std::vector<uint32_t> to = guests.post({300});
-  const std::vector<uint32_t> pairs = {from[0], to[0]};
-  copyRow(guests, pairs, 26).chainOffset = 4092;
-  CHECK_EQ(guests.result(), -EINVAL);
-  copyRow(guests, pairs, 26).chainOffset = 2049;
-  CHECK_EQ(guests.result(), -EINVAL);
-  copyRow(guests, pairs, 26).tailByte = 3097;
-  CHECK_EQ(guests.result(), -EINVAL);
-  copyRow(guests, pairs, 26).usedLength = UINT32_MAX;
-  CHECK_EQ(guests.result(), -EINVAL);
-  copyRow(guests, pairs, 26).usedLength = 0;
-  CHECK_EQ(guests.result(), -EINVAL);
-  CHECK_EQ(guests.rig.plane->inFlight(0), 1u);
-  CHECK_EQ(guests.rig.plane->inFlight(kOtherQueue), 1u);
 }
 
 // Found by fuzzing: a length that no integer holds was cast to one.

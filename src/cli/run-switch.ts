@@ -3,7 +3,6 @@
 import { basename } from 'node:path';
 import { type Log, SharedPool } from '../core/index.js';
 import { HostEndError } from '../devices/net/host-end-error.js';
-import { QUEUES_PER_PORT } from '../devices/net/switch/handler.js';
 import { NetSwitch } from '../devices/net/switch/net-switch.js';
 import {
   type PortRule,
@@ -11,6 +10,7 @@ import {
   type SwitchOptions,
   switchOptionsSchema,
 } from '../devices/net/switch/options.js';
+import { QUEUES_PER_PORT } from '../devices/net/switch/switch-port.js';
 import { UserError } from './exit-codes.js';
 import { flagIssues, given } from './option-issues.js';
 import { HOST_END_EXIT_REASONS } from './run-net.js';

@@ -207,6 +207,15 @@ export interface HandlerContext {
     bytes: number,
     chainOffset: number,
   ): number;
+  /** Chains of a queue are not handed to `requests` any more but put on a shelf at `shelfOffset` in
+   *  the arena (native/core/frame-flow.h), of which the handler or a flow takes them; only those
+   *  that come while the queue drains are. Frames into them are counted in `counts`, pinned as long
+   *  as the worker lives. Throws when the arena has no shelf there. */
+  keepChains(queue: number, shelfOffset: number, counts: Float64Array): void;
+  /** Frames of a queue go where the flows at `flowsOffset` in the arena say, and are counted in
+   *  `counts`; only those that no flow speaks for, and those behind one of them, are handed to
+   *  `requests`. Flows may be written and taken back at any time. */
+  forwardFrames(queue: number, flowsOffset: number, counts: Float64Array): void;
   /** Frames shown from now on go into this ring (native/core/frame-capture.h), for another thread
    *  to read; pinned as long as the worker lives. Throws for memory that is none. */
   useCapture(ring: Uint8Array): void;

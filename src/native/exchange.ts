@@ -53,7 +53,6 @@ export const OP_RECEIVE_FRAMES = 10;
 export const OP_UNPOP = 11;
 export const OP_COPY_FRAME = 12;
 export const OP_COMPLETE_LIST = 13;
-export const OP_COPY_FRAMES = 14;
 
 export const FLAG_DURABLE = 1;
 export const FLAG_NOTIFY = 2;
@@ -84,6 +83,33 @@ export const FRAME_REPORT_FRAMES = 1;
 export const FRAME_REPORT_BYTES = 2;
 export const FRAME_REPORT_DROPPED = 3;
 export const FRAME_REPORT_FILTERED = 4;
+
+// Chains that wait for frames (native/core/frame-flow.h), in words: behind these as many chain
+// numbers as the mask has places, then as many lengths in bytes.
+export const SHELF_TAKEN = 0;
+export const SHELF_PUT = 1;
+export const SHELF_MASK = 2;
+export const SHELF_BYTES_MIN = 3;
+export const SHELF_WORDS = 4;
+
+// Where frames with a certain front go, in words; a queue has FLOWS_PER_QUEUE of them.
+export const FLOW_FRONT = 0;
+export const FLOW_MASK = 8;
+export const FLOW_PREFIX = 16;
+export const FLOW_UNTIL_MS = 24; // float64
+export const FLOW_PREFIX_BYTES = 26;
+export const FLOW_SKIPPED_BYTES = 27;
+export const FLOW_READABLE_MIN = 28;
+export const FLOW_READABLE_MAX = 29;
+export const FLOW_TARGET = 30;
+export const FLOW_WORDS = 32;
+export const FLOW_FRONT_WORDS = 8;
+export const FLOWS_PER_QUEUE = 8;
+
+// What is counted of a queue without TypeScript, in doubles.
+export const COUNT_FRAMES = 0;
+export const COUNT_BYTES = 1;
+export const COUNT_NO_ROOM = 6;
 
 export const EVENT_QUEUE_BROKEN = 1;
 export const EVENT_KICK_LOST = 2;

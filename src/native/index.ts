@@ -104,6 +104,10 @@ export interface DataPlane {
   ): number;
   /** For commands with FLAG_ARENA. */
   setArena(bytes: Uint8Array): void;
+  /** native/core/frame-flow.h: chains of a queue go to a shelf in the arena. 0 or -errno. */
+  keepChains(queue: number, shelfOffset: number, counts: Float64Array): number;
+  /** Frames of a queue go where flows in the arena say. 0 or -errno. */
+  forwardFrames(queue: number, flowsOffset: number, counts: Float64Array): number;
   /** native/core/frame-capture.h: where frames that are shown go. */
   setCapture(memory: Uint8Array): number;
   /** Shows a frame: bytes of `prefix`, then a part of a chain's readable side. */

@@ -56,6 +56,8 @@ class Rig {
       useArena: () => {},
       useCapture: () => {},
       capture: () => {},
+      keepChains: () => {},
+      forwardFrames: () => {},
       limitTurn: () => {},
       unwatch: (token) => this.watched.push([token]),
     });

@@ -192,6 +192,32 @@ t.test('CS-040: one eventfd kicks two queues', async (t) => {
   });
 });
 
+t.test('CS-041: a kick descriptor replaced while it is polled', async (t) => {
+  const REPLACEMENTS = 20;
+  for (const aio of ['io_uring', 'threads']) {
+    await withDaemon(t, ['--num-queues', '2', '--aio', aio], async (scene) => {
+      const frontend = await scene.start({ queues: 2 });
+      const answers = new Set<unknown>();
+      let served = 0;
+      for (let i = 0; i < REPLACEMENTS; i++) {
+        const kick = check('eventfd', native.eventfdCreate(0));
+        // Requests are on their way, or the worker sleeps.
+        if (i % 2 === 0) postWrites(frontend, 1, 0);
+        answers.add(await outcome(frontend.frontend.setVringKick(0, kick)));
+        native.eventfdSignal(kick);
+        native.fdClose(kick);
+        postWrites(frontend, 1, 0);
+        served += (await drained(frontend, 0)) ? 1 : 0;
+      }
+      t.same([...answers], ['NACK'], 'a running ring keeps the one it has');
+      t.equal(served, REPLACEMENTS, `and listens to it (${aio})`);
+      await checkIdle(t, scene, `CS-041 (${aio})`);
+      frontend.close();
+      await checkHealthy(t, scene, `CS-041 (${aio})`);
+    });
+  }
+});
+
 t.test('CS-034: no descriptors left', async (t) => {
   const LIMIT = 48;
   await withDaemon(t, ['--num-queues', '8'], async (scene) => {
@@ -269,4 +295,11 @@ t.test('CS-043: several blocks of control data', async (t) => {
     }
     await checkHealthy(t, scene, 'CS-043');
   });
+});
+
+t.test('CS-045: descriptors and mappings after all of this', async (t) => {
+  // The daemons of this file, each since its first session.
+  for (const args of [[], ['--num-queues', '2'], ['--num-queues', '2', '--aio', 'io_uring']]) {
+    await withDaemon(t, args, (scene) => checkHealthy(t, scene, `CS-045: ${args.join(' ')}`));
+  }
 });

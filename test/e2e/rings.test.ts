@@ -177,7 +177,7 @@ function random(seed: number): () => number {
   };
 }
 
-t.test('RG-041: a driver that changes everything while it is read', async (t) => {
+t.test('RG-041 BK-023: a driver that changes everything while it is read', async (t) => {
   const ROUNDS = 30;
   const WRITES = 400;
   await withDaemon(t, ['--num-queues', '2'], async (scene) => {

@@ -2,7 +2,7 @@
 // libraries, the kernel modules and the guest script.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, isAbsolute, join } from 'node:path';
 
 import { CpioArchive } from './cpio.js';
@@ -56,14 +56,28 @@ function addPrograms(archive: CpioArchive, more: readonly string[]): void {
   }
 }
 
+const hashOf = (bytes: Uint8Array): string =>
+  createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+
+/** A file of the cache, made when there is none. Whole or not there at all, whoever else makes it. */
+function cached(name: string, make: (partial: string) => void): string {
+  const path = join(guestCacheDir(), name);
+  if (!existsSync(path)) {
+    mkdirSync(guestCacheDir(), { recursive: true });
+    const partial = `${path}.${process.pid}`;
+    make(partial);
+    renameSync(partial, path);
+  }
+  return path;
+}
+
 /** Compiled here, with the compiler the addon needs anyway. */
 function addOwnProgram(archive: CpioArchive, name: string): void {
   const source = join(checkoutDir(), 'test', 'guest', `${name}.c`);
-  mkdirSync(guestCacheDir(), { recursive: true });
-  const program = join(guestCacheDir(), `${name}.${process.pid}`);
-  output(process.env.CC ?? 'gcc', ['-O2', '-static', '-o', program, source]);
+  const program = cached(`${name}-${hashOf(readFileSync(source))}`, (partial) => {
+    output(process.env.CC ?? 'gcc', ['-O2', '-static', '-o', partial, source]);
+  });
   archive.file(`bin/${name}`, readFileSync(program));
-  rmSync(program);
 }
 
 function addModules(archive: CpioArchive, kernel: GuestKernel): void {
@@ -90,13 +104,5 @@ export function buildInitramfs(kernel: GuestKernel, programs: readonly string[] 
   for (const name of OWN_PROGRAMS) addOwnProgram(archive, name);
   addModules(archive, kernel);
   const bytes = archive.finish();
-  const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
-  const path = join(guestCacheDir(), `initramfs-${hash}.cpio`);
-  if (!existsSync(path)) {
-    mkdirSync(guestCacheDir(), { recursive: true });
-    const partial = `${path}.${process.pid}`;
-    writeFileSync(partial, bytes);
-    renameSync(partial, path);
-  }
-  return path;
+  return cached(`initramfs-${hashOf(bytes)}.cpio`, (partial) => writeFileSync(partial, bytes));
 }

@@ -9,24 +9,30 @@ import { native } from '../../src/native/index.js';
 
 const CORE = fileURLToPath(new URL('../../../native/core', import.meta.url));
 const header = readFileSync(join(CORE, 'exchange.h'), 'utf8');
+const flows = readFileSync(join(CORE, 'frame-flow.h'), 'utf8');
 const chains = readFileSync(join(CORE, 'descriptor-chain.h'), 'utf8');
 
-/** Fields of a C++ struct of words and doubles, in words from its start. */
-function wordOffsets(name: string): Record<string, number> {
-  const body = new RegExp(`struct ${name} \\{([^}]*)\\}`).exec(header)?.[1] ?? '';
+const WORDS: Readonly<Record<string, number>> = {
+  ...{ uint8_t: 0.25, uint32_t: 1, int32_t: 1, uint64_t: 2, double: 2 },
+};
+const FIELD = /^\s*(uint8_t|u?int32_t|uint64_t|double) (\w+)(?:\[(\w+)\])?;/gm;
+const LENGTHS: Readonly<Record<string, number>> = { kFrontWords: 4, kFrontBytes: 32 };
+
+/** Fields of a C++ struct, in words from its start. */
+function wordOffsets(name: string, file = header): Record<string, number> {
+  const body = new RegExp(`struct ${name} \\{([^}]*)\\}`).exec(file)?.[1] ?? '';
   const offsets: Record<string, number> = {};
   let at = 0;
-  for (const [, type, field] of body.matchAll(/^\s*(uint32_t|int32_t|double|uint8_t) (\w+)/gm)) {
+  for (const [, type, field, length] of body.matchAll(FIELD)) {
     offsets[field as string] = at;
-    at += type === 'double' ? 2 : 1;
+    at += (WORDS[type as string] as number) * (LENGTHS[length ?? ''] ?? 1);
   }
   return offsets;
 }
 
 /** `constexpr uint32_t kName = …;`, or one of an enum. */
-function constant(name: string): number {
-  const text =
-    new RegExp(`(?:constexpr uint32_t| ) ${name} = ([^;,]+)[;,]`).exec(header)?.[1] ?? '';
+function constant(name: string, file = header): number {
+  const text = new RegExp(`(?:constexpr uint32_t| ) ${name} = ([^;,]+)[;,]`).exec(file)?.[1] ?? '';
   const shift = /^1u << (\d+)$/.exec(text);
   return shift === null ? Number(text) : 2 ** Number(shift[1]);
 }
@@ -92,6 +98,32 @@ t.test('the fields of a record lie where native code has them', async (t) => {
   });
 });
 
+t.test('flows and shelves lie where native code has them', async (t) => {
+  t.same(wordOffsets('ChainShelf', flows), {
+    taken: exchange.SHELF_TAKEN,
+    put: exchange.SHELF_PUT,
+    mask: exchange.SHELF_MASK,
+    bytesMin: exchange.SHELF_BYTES_MIN,
+  });
+  t.same(wordOffsets('FrameFlow', flows), {
+    front: exchange.FLOW_FRONT,
+    mask: exchange.FLOW_MASK,
+    prefix: exchange.FLOW_PREFIX,
+    untilMs: exchange.FLOW_UNTIL_MS,
+    prefixBytes: exchange.FLOW_PREFIX_BYTES,
+    skippedBytes: exchange.FLOW_SKIPPED_BYTES,
+    readableMin: exchange.FLOW_READABLE_MIN,
+    readableMax: exchange.FLOW_READABLE_MAX,
+    target: exchange.FLOW_TARGET,
+    reserved: exchange.FLOW_WORDS - 1,
+  });
+  t.equal(constant('kFlowsPerQueue', flows), exchange.FLOWS_PER_QUEUE);
+  t.equal(constant('kFrontWords', flows) * 2, exchange.FLOW_FRONT_WORDS);
+  t.equal(constant('kCountFrames', flows), exchange.COUNT_FRAMES);
+  t.equal(constant('kCountBytes', flows), exchange.COUNT_BYTES);
+  t.equal(constant('kCountNoRoom', flows), exchange.COUNT_NO_ROOM);
+});
+
 t.test('the constants are those of native code', async (t) => {
   const rows: readonly (readonly [name: string, value: number])[] = [
     ['kHeaderBytesMax', exchange.HEADER_BYTES_MAX],
@@ -116,7 +148,6 @@ t.test('the constants are those of native code', async (t) => {
     ['kReceiveFrames', exchange.OP_RECEIVE_FRAMES],
     ['kUnpop', exchange.OP_UNPOP],
     ['kCompleteList', exchange.OP_COMPLETE_LIST],
-    ['kCopyFrames', exchange.OP_COPY_FRAMES],
     ['kReadable', exchange.EVENT_READABLE],
     ['kRequestsMax', exchange.REQUESTS_MAX],
     ['kCommandsMax', exchange.COMMANDS_MAX],

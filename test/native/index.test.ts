@@ -199,6 +199,8 @@ const METHODS: Signatures = {
   copyIn: ['u32', 'u32', 'bytes', 'u32', 'u32'],
   setArena: ['bytes'],
   limitTurn: ['u32'],
+  keepChains: ['queue', 'u32', 'bytes'],
+  forwardFrames: ['queue', 'u32', 'bytes'],
   setCapture: ['bytes'],
   capture: ['u32', 'bytes', 'u32', 'u32', 'u32', 'u32', 'u32'],
   move: [], // as turn(): on the data path, what is no number counts as zero

@@ -8,7 +8,7 @@ import { runMigration } from '../guest/migration.js';
 const TEST_LIMIT_MS = 240_000;
 t.setTimeout(TEST_LIMIT_MS);
 
-t.test('a guest migrates', { skip: whyNoQemuGuest() ?? false }, async (t) => {
+t.test('LF-008: a guest migrates', { skip: whyNoQemuGuest() ?? false }, async (t) => {
   const { problems, info, sourceLines, destinationLines, output } = await runMigration();
   if (problems.length > 0) {
     t.comment(['source:', ...sourceLines].join('\n'));

@@ -55,6 +55,8 @@ export class BlkRig {
       useArena: () => {},
       useCapture: () => {},
       capture: () => {},
+      keepChains: () => {},
+      forwardFrames: () => {},
       limitTurn: () => {},
       unwatch: () => {},
       copyOut: (chain, offset, to, bytes) => {

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { Daemon, type Log, listenOnPath, SharedPool } from '../../src/core/index.js';
 import type { QueueCounts } from '../../src/devices/net/counters.js';
-import { QUEUES_PER_PORT } from '../../src/devices/net/switch/handler.js';
 import { NetSwitch } from '../../src/devices/net/switch/net-switch.js';
 import { parsePortRule, switchOptionsSchema } from '../../src/devices/net/switch/options.js';
+import { QUEUES_PER_PORT } from '../../src/devices/net/switch/switch-port.js';
 import { NetDriver, TestFrontend, type TestFrontendOptions } from '../../src/testing/index.js';
 import { temporaryDirectory } from './resources.js';
 

@@ -51,6 +51,10 @@ export class PlainContext implements HandlerContext {
   useArena(): void {}
   useCapture(): void {}
   capture(): void {}
+  keepChains(): void {}
+
+  forwardFrames(): void {}
+
   limitTurn(): void {}
 
   askKicks(): void {}

@@ -31,7 +31,6 @@ const {
   OP_COMPLETE_LIST,
   OP_COPY,
   OP_COPY_FRAME,
-  OP_COPY_FRAMES,
   OP_RECEIVE_FRAMES,
   OP_SEND,
   OP_SYNC,
@@ -223,32 +222,6 @@ export class CommandWriter {
     words[at + COMMAND_TAIL_BYTE] = prefixBytes;
     words[at + COMMAND_USED_LENGTH] = targetCount;
     this.#doubles[(at + COMMAND_LENGTH) >> 1] = bytes;
-  }
-
-  /**
-   * Copies a row of frames, each from one chain into another, and completes both: `count` pairs of
-   * chain numbers (32 bits) in the arena from `pairsOffset` on. The second of a pair gets
-   * `prefixBytes` of the arena, then the readable part of the first from `chainOffset` on. Until
-   * the next turn both places must stay as they are.
-   */
-  copyFrames(
-    pairsOffset: number,
-    count: number,
-    chainOffset: number,
-    prefixOffset: number,
-    prefixBytes: number,
-  ): void {
-    const at = this.#next();
-    const words = this.#words;
-    words[at + COMMAND_CODE] = OP_COPY_FRAMES;
-    words[at + COMMAND_CHAIN] = NO_CHAIN;
-    words[at + COMMAND_FLAGS] = 0;
-    words[at + COMMAND_FILE] = chainOffset;
-    words[at + COMMAND_CHAIN_OFFSET] = pairsOffset;
-    words[at + COMMAND_TAIL_OFFSET] = prefixOffset;
-    words[at + COMMAND_TAIL_BYTE] = prefixBytes;
-    words[at + COMMAND_USED_LENGTH] = count;
-    words[at + COMMAND_TAG] = 0;
   }
 
   /** Puts a chain nobody has touched back into the ring: the last one popped of those in flight,

@@ -109,6 +109,10 @@ export class QueueWorker {
       },
       useArena: (bytes) => plane.setArena(bytes),
       limitTurn: (bytes) => plane.limitTurn(bytes),
+      keepChains: (queue, shelf, counts) =>
+        void check('shelf', plane.keepChains(queue, shelf, counts)),
+      forwardFrames: (queue, flows, counts) =>
+        void check('flows', plane.forwardFrames(queue, flows, counts)),
       useCapture: (ring) => void check('capture', plane.setCapture(ring)),
       capture: (tag, prefix, chain, offset, bytes) =>
         plane.capture(tag, prefix, 0, prefix.byteLength, chain, offset, bytes),

@@ -58,6 +58,12 @@ export class NetCounters {
     return { packets: field(PACKETS), bytes: field(BYTES), drops: Object.fromEntries(drops) };
   }
 
+  /** What is counted of one queue, for native code to count too (exchange.COUNT_FRAMES, …). */
+  fieldsOf(queue: number): Float64Array {
+    const at = queue * FIELDS_PER_QUEUE;
+    return this.#fields.subarray(at, at + FIELDS_PER_QUEUE);
+  }
+
   #add(index: number, count: number): void {
     this.#fields[index] = (this.#fields[index] as number) + count;
   }

@@ -158,6 +158,11 @@ t.test('four queue pairs (NT-032)', { skip: noTap }, async (t) => {
     [1, 2, 3].map((pair) => driver.waiting(pair)),
     [16, 16, 16],
   );
+  // A pair that may only send.
+  await frontend.frontend.setVringEnable(5, true);
+  await driver.transmit(frame(300), { pair: 2 });
+  t.equal((await wire.receive())?.frame.byteLength, 300, 'up, on half a pair');
+  t.equal(driver.waiting(2), 16);
   await end();
 });
 

@@ -29,8 +29,9 @@ import {
 import { isStation, parseMac } from '../options.js';
 import { isTransmit } from '../queues.js';
 import { rarpFrame } from '../rarp.js';
-import { QUEUES_PER_PORT, type SwitchMessage } from './handler.js';
+import type { SwitchMessage } from './handler.js';
 import type { SwitchCardOptions } from './options.js';
+import { QUEUES_PER_PORT } from './switch-port.js';
 
 /** The first of a MAC that nobody was given: QEMU's, locally administered. */
 const RANDOM_MAC_PREFIX = [0x52, 0x54, 0x00] as const;

@@ -4,18 +4,19 @@
 import type { HandlerContext } from '../../../core/device.js';
 import type { Batch } from '../../../core/virtqueue/batch.js';
 import { FLAG_COMPLETE, NO_CHAIN } from '../../../core/virtqueue/operations.js';
-import type { Arena } from '../arena.js';
+import { Arena } from '../arena.js';
 import { captureTag } from '../capture/shared-capture.js';
 import type { DropReason } from '../counters.js';
 import { HEADER_BYTES, HEADER_WORDS } from '../format.js';
+import { receiveQueue } from '../queues.js';
 import { completeChecksum } from './checksum.js';
 import { CopyScratch } from './copy-scratch.js';
+import { FlowTable, LEASE_S } from './flow-table.js';
 import { FrameCutter, shiftHeader } from './frame-cutter.js';
-import { FrameRow } from './frame-row.js';
 import { type LinkHeader, TAG_BYTES } from './link-header.js';
 import { MacTable } from './mac-table.js';
 import { EGRESS_NONE, EGRESS_TAGGED } from './port-vlans.js';
-import type { SwitchPort } from './switch-port.js';
+import { QUEUES_PER_PORT, type SwitchPort } from './switch-port.js';
 import type { Uplink } from './uplink.js';
 
 const NUM_BUFFERS_WORD = 2;
@@ -35,6 +36,9 @@ export interface SentFrame {
   /** NO_CHAIN: it is in `body`, private memory. */
   readonly chain: number;
   readonly body?: Uint8Array;
+  /** Of a chain: the request it came as. */
+  readonly batch?: Batch | undefined;
+  readonly index?: number;
   /** Without the virtio header. */
   readonly bytes: number;
   readonly link: LinkHeader;
@@ -46,7 +50,9 @@ export class Fabric {
   readonly #options: FabricOptions;
   readonly #table: MacTable;
   readonly #scratch: CopyScratch;
-  readonly #row: FrameRow;
+  readonly #flows: FlowTable;
+  /** What the flows were decided by. */
+  #moves = 0;
   readonly #cutter = new FrameCutter();
   /** Behind the last of the ports. */
   uplink: Uplink | undefined;
@@ -55,38 +61,38 @@ export class Fabric {
   constructor(options: FabricOptions) {
     this.#options = options;
     this.#table = new MacTable(options.ports.length, options.ageS);
-    const { commands } = options.context;
-    this.#scratch = new CopyScratch(options.arena, commands);
-    this.#row = new FrameRow(commands, this.#scratch);
+    this.#scratch = new CopyScratch(options.arena, options.context.commands);
+    this.#flows = new FlowTable(options.arena, options.ports.length);
   }
 
-  static readonly arenaBytes = CopyScratch.arenaBytes;
+  static arenaBytes(ports: number): number {
+    return CopyScratch.arenaBytes + Arena.rounded(FlowTable.arenaBytes(ports));
+  }
 
   /** A batch begins. */
   begin(): void {
     this.#nowS = performance.now() / 1000;
     this.#scratch.begin();
-    this.#row.begin();
   }
 
-  /** And ends. */
-  end(): void {
-    this.#row.close();
+  /** Where in the arena native code finds what was decided about a port's frames. */
+  flowsOf(port: SwitchPort): number {
+    return this.#flows.offsetOf(port.index);
   }
 
-  /** Whether request `index` goes where the frame before it went, and so has been taken. */
-  follows(from: SwitchPort, batch: Batch, index: number): boolean {
-    return this.#row.add(from, batch, index);
+  /** A port takes or gives other frames than it did. */
+  changed(): void {
+    this.#flows.clear();
   }
 
   /** Addresses behind a port are forgotten: another guest may come. */
   forget(port: SwitchPort): void {
     this.#table.forget(port.index);
+    this.#flows.clear();
   }
 
   /** Brings a frame where it belongs, and gives its chain back. */
   forward(from: SwitchPort, frame: SentFrame): void {
-    this.#row.close();
     const { link, chain, bytes, body = NOTHING } = frame;
     const { captures, context } = this.#options;
     if (captures) {
@@ -100,16 +106,30 @@ export class Fabric {
       return;
     }
     from.sent(bytes);
-    this.#table.learn(link.fromLow, link.fromHigh, vlan, from.index, this.#nowS);
+    this.#learn(from, link, vlan);
     const known = link.toGroup ? -1 : this.#table.lookup(link.toLow, link.toHigh, vlan, this.#nowS);
     if (known < 0) {
       for (const to of this.#options.ports) {
         this.#deliver(from, to, frame, vlan, 0);
       }
-    } else if (this.#deliver(from, this.#port(known), frame, vlan, FLAG_COMPLETE)) {
+    } else if (this.#deliver(from, this.#port(known), frame, vlan, this.#untilS(link, vlan))) {
       return;
     }
     this.#giveBack(chain);
+  }
+
+  #learn(from: SwitchPort, link: LinkHeader, vlan: number): void {
+    this.#table.learn(link.fromLow, link.fromHigh, vlan, from.index, this.#nowS);
+    if (this.#table.moves !== this.#moves) {
+      this.#moves = this.#table.moves;
+      this.#flows.clear();
+    }
+  }
+
+  /** How long frames to an address that was found may go there unseen. */
+  #untilS(link: LinkHeader, vlan: number): number {
+    const heardS = this.#table.heardS(link.toLow, link.toHigh, vlan);
+    return Math.min(this.#nowS + LEASE_S, heardS + this.#options.ageS);
   }
 
   #giveBack(chain: number): void {
@@ -135,13 +155,14 @@ export class Fabric {
     return link.toGroup && !from.storm.take(this.#nowS) ? 'storm' : undefined;
   }
 
-  /** False: this port gets nothing of it. */
+  /** `untilS`: how long it is the only receiver of such frames; 0: it is one of several. True: the
+   *  sender's chain goes back with the copy. */
   #deliver(
     from: SwitchPort,
     to: SwitchPort,
     frame: SentFrame,
     vlan: number,
-    flags: number,
+    untilS: number,
   ): boolean {
     const egress = to.vlans.egress(vlan);
     const apart = from === to || (from.isolated && to.isolated);
@@ -153,11 +174,11 @@ export class Fabric {
       this.#cut(to, frame, tagVlan);
       return false;
     }
-    const reason = this.#copy(from, to, frame, tagVlan, flags);
+    const reason = this.#copy(from, to, frame, tagVlan, untilS);
     if (reason !== undefined) {
       to.droppedReceived(reason);
     }
-    return reason === undefined && flags !== 0;
+    return reason === undefined && untilS !== 0;
   }
 
   /** Gives the receiver in pieces what it would have to cut itself; what leaves is finished, and
@@ -223,7 +244,7 @@ export class Fabric {
     to: SwitchPort,
     frame: SentFrame,
     tagVlan: number | undefined,
-    flags: number,
+    untilS: number,
   ): DropReason | undefined {
     const { link, chain } = frame;
     const shift = (tagVlan === undefined ? 0 : TAG_BYTES) - (link.tagged ? TAG_BYTES : 0);
@@ -255,12 +276,44 @@ export class Fabric {
     this.#show(to, prefix, prefixBytes, frame, summed ? 0 : rest);
     const inArena = this.#scratch.inArena(prefix);
     const copied = summed ? 0 : rest;
+    const flags = untilS === 0 ? 0 : FLAG_COMPLETE;
     context.commands.copyFrame(chain, flags, behind, copied, inArena, prefixBytes, targets, count);
     to.received(bytes);
-    if (flags !== 0 && count === 1 && frame.header[0] === 0 && !this.#options.captures) {
-      this.#row.open(from, to, link, prefix, prefixBytes);
+    if (untilS !== 0 && count === 1 && !summed && !this.#options.captures) {
+      this.#openFlow(from, to, frame, prefix, prefixBytes, untilS);
     }
     return undefined;
+  }
+
+  /** The next frames with this one's headers need no decision. */
+  #openFlow(
+    from: SwitchPort,
+    to: SwitchPort,
+    { batch, index, link, header, bytes }: SentFrame,
+    prefix: number,
+    prefixBytes: number,
+    untilS: number,
+  ): void {
+    if (batch === undefined || index === undefined) {
+      return;
+    }
+    // Offsets in a virtio header were judged for a frame of this length: longer ones have them too.
+    const plain = header[0] === 0;
+    this.#flows.open(
+      from.index,
+      batch,
+      index,
+      link.tagged,
+      receiveQueue(0) + to.index * QUEUES_PER_PORT,
+      this.#scratch.words.subarray(
+        prefix / WORD_BYTES,
+        Math.ceil((prefix + prefixBytes) / WORD_BYTES),
+      ),
+      prefixBytes,
+      HEADER_BYTES + link.bytes,
+      HEADER_BYTES + (plain ? link.bytes : bytes),
+      untilS,
+    );
   }
 
   /** The virtio header for a frame whose front has become longer or shorter. */

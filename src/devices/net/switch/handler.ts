@@ -8,17 +8,14 @@ import { claimRing, type SharedCapture } from '../capture/shared-capture.js';
 import { NetCounters } from '../counters.js';
 import { FRAME_BYTES_MAX, FRAME_BYTES_MIN, HEADER_BYTES, HEADER_WORDS } from '../format.js';
 import type { HostEnd } from '../host-end.js';
-import { BYTES_PER_TURN, isTransmit, queueCount } from '../queues.js';
+import { BYTES_PER_TURN, isTransmit, receiveQueue, transmitQueue } from '../queues.js';
 import { Fabric } from './fabric.js';
 import { LinkHeader, SHOWN_BYTES } from './link-header.js';
-import { SwitchPort, type SwitchPortOptions } from './switch-port.js';
+import { QUEUES_PER_PORT, SwitchPort, type SwitchPortOptions } from './switch-port.js';
 import { Uplink } from './uplink.js';
 
 /** The header of a frame that nothing is left to be done to. */
 const NOTHING_LEFT = new Uint32Array(HEADER_WORDS);
-
-/** Of each port: one pair, and a control queue that is not offered. */
-export const QUEUES_PER_PORT = queueCount(1);
 
 export interface SwitchHandlerOptions {
   readonly ports: readonly SwitchPortOptions[];
@@ -35,6 +32,15 @@ export type SwitchMessage =
 
 const NO_HEADER = new Uint32Array(0);
 
+interface RequestFrame {
+  batch: Batch | undefined;
+  index: number;
+  chain: number;
+  bytes: number;
+  readonly link: LinkHeader;
+  header: Uint32Array;
+}
+
 class SwitchHandler implements QueueHandler {
   readonly #context: HandlerContext;
   readonly #ports: readonly SwitchPort[];
@@ -43,25 +49,43 @@ class SwitchHandler implements QueueHandler {
   /** Of a frame that is in no batch. */
   readonly #privateLink = new LinkHeader();
   /** Of the request in hand: one object for all. */
-  readonly #frame = { chain: 0, bytes: 0, link: this.#link, header: NO_HEADER };
+  readonly #frame: RequestFrame = {
+    ...{ batch: undefined, index: 0, chain: 0, bytes: 0 },
+    ...{ link: this.#link, header: NO_HEADER },
+  };
   readonly #uplink: Uplink | undefined;
 
   constructor(context: HandlerContext) {
     this.#context = context;
     const { ports, ageS, capture, uplink } = context.options as SwitchHandlerOptions;
     const outsideBytes = uplink === undefined ? 0 : Uplink.arenaBytes(uplink);
-    const arena = new Arena(Arena.rounded(Fabric.arenaBytes) + outsideBytes);
+    const portBytes = ports.reduce((sum, port) => sum + SwitchPort.arenaBytes(port), 0);
+    const arena = new Arena(Fabric.arenaBytes(ports.length) + portBytes + outsideBytes);
     context.useArena(arena.bytes);
     context.limitTurn(BYTES_PER_TURN);
     const ring = capture === undefined ? undefined : claimRing(capture);
     if (ring !== undefined) {
       context.useCapture(ring);
     }
-    this.#ports = ports.map((options, i) => new SwitchPort(i, options, context.commands));
+    this.#ports = ports.map((options, i) => new SwitchPort(i, options, context.commands, arena));
     const captures = ring !== undefined;
     this.#fabric = new Fabric({ context, arena, ports: this.#ports, ageS, captures });
     this.#uplink = uplink === undefined ? undefined : this.#openUplink(arena, uplink, ports);
     this.#fabric.uplink = this.#uplink;
+    this.#shareQueues();
+  }
+
+  /** Native code keeps what guests post, and forwards what flows of the fabric's speak for. */
+  #shareQueues(): void {
+    for (const port of this.#ports) {
+      if (!port.outside) {
+        const [receive, transmit] = [receiveQueue(0), transmitQueue(0)];
+        const first = port.index * QUEUES_PER_PORT;
+        this.#context.keepChains(first + receive, port.chains.offset, port.countsOf(receive));
+        const flows = this.#fabric.flowsOf(port);
+        this.#context.forwardFrames(first + transmit, flows, port.countsOf(transmit));
+      }
+    }
   }
 
   requests(batch: Batch): void {
@@ -79,7 +103,6 @@ class SwitchHandler implements QueueHandler {
         this.#transmit(batch, i, this.#portOf(queue));
       }
     }
-    this.#fabric.end();
   }
 
   completion(chain: number, tag: number, result: number): void {
@@ -101,10 +124,15 @@ class SwitchHandler implements QueueHandler {
       this.#forwardPrivate(port, said.frame);
     } else {
       port.negotiated(said.features);
+      this.#fabric.changed();
     }
   }
 
   started(queue: number, where: 'fresh' | 'resumed' | 'elsewhere'): void {
+    if (queue % QUEUES_PER_PORT === 0) {
+      // Nothing waits for receive buffers: those that come are seen when there is a frame for them.
+      this.#context.askKicks(queue, false);
+    }
     if (where === 'fresh' && isTransmit(queue % QUEUES_PER_PORT)) {
       this.#fabric.forget(this.#portOf(queue));
     }
@@ -113,6 +141,7 @@ class SwitchHandler implements QueueHandler {
   vringEnabled(queue: number, enabled: boolean): void {
     if (queue % QUEUES_PER_PORT === 0) {
       this.#portOf(queue).running = enabled;
+      this.#fabric.changed();
     }
   }
 
@@ -152,9 +181,6 @@ class SwitchHandler implements QueueHandler {
   }
 
   #transmit(batch: Batch, i: number, port: SwitchPort): void {
-    if (this.#fabric.follows(port, batch, i)) {
-      return;
-    }
     const chain = batch.chain(i);
     const bytes = batch.readableBytes(i) - HEADER_BYTES;
     if (bytes < FRAME_BYTES_MIN || bytes > FRAME_BYTES_MAX) {
@@ -164,6 +190,8 @@ class SwitchHandler implements QueueHandler {
     } else {
       const frame = this.#frame;
       this.#link.read(batch, i);
+      frame.batch = batch;
+      frame.index = i;
       frame.chain = chain;
       frame.bytes = bytes;
       frame.header = port.header.words;

@@ -7,8 +7,6 @@ import { FRAME_BYTES_MIN, HEADER_BYTES, HEADER_WORDS } from '../format.js';
 export const TAG_BYTES = 4;
 /** What a batch must show of each request. */
 export const SHOWN_BYTES = HEADER_BYTES + FRAME_BYTES_MIN + TAG_BYTES;
-/** Those of the frame, the last one by half. */
-const SHOWN_WORDS = 5;
 
 /** 0x8100 as it lies in memory, read as little-endian. */
 const TPID = 0x0081;
@@ -29,8 +27,6 @@ export class LinkHeader {
   tagged = false;
   /** Priority and VLAN. */
   tag = 0;
-  /** What was read last, word for word; signed, so that nothing is boxed. */
-  readonly #words = new Int32Array(SHOWN_WORDS);
 
   /** Of a frame in private memory. */
   readFrame(frame: Uint8Array): void {
@@ -40,19 +36,16 @@ export class LinkHeader {
   }
 
   read(batch: Pick<Batch, 'headerWord'>, index: number): void {
-    for (let at = 0; at < SHOWN_WORDS; at++) {
-      this.#words[at] = batch.headerWord(index, HEADER_WORDS + at);
-    }
-    const second = this.#words[1] as number;
-    const third = this.#words[2] as number;
-    const fourth = this.#words[3] as number;
-    this.toLow = (this.#words[0] as number) >>> 0;
+    const second = batch.headerWord(index, HEADER_WORDS + 1);
+    const third = batch.headerWord(index, HEADER_WORDS + 2);
+    const fourth = batch.headerWord(index, HEADER_WORDS + 3);
+    this.toLow = batch.headerWord(index, HEADER_WORDS);
     this.toHigh = second & 0xffff;
     this.fromLow = ((second >>> 16) | (third << 16)) >>> 0;
     this.fromHigh = third >>> 16;
     this.tagged = (fourth & 0xffff) === TPID;
     this.tag = this.tagged ? ((fourth >>> 8) & 0xff00) | (fourth >>> 24) : 0;
-    this.type = (this.tagged ? (this.#words[4] as number) : fourth) & 0xffff;
+    this.type = (this.tagged ? batch.headerWord(index, HEADER_WORDS + 4) : fourth) & 0xffff;
   }
 
   get bytes(): number {
@@ -75,19 +68,6 @@ export class LinkHeader {
   /** Nobody sends from a group's address, nor from none. */
   get fromStation(): boolean {
     return (this.fromLow & 1) === 0 && (this.fromLow | this.fromHigh) !== 0;
-  }
-
-  /** Whether a request has the header that was read last. */
-  matches(batch: Batch, index: number): boolean {
-    const last = this.tagged ? 4 : 3;
-    for (let at = 0; at < last; at++) {
-      if ((batch.headerWord(index, HEADER_WORDS + at) | 0) !== this.#words[at]) {
-        return false;
-      }
-    }
-    // The other half of the last word is payload.
-    const word = batch.headerWord(index, HEADER_WORDS + last) ^ (this.#words[last] as number);
-    return (word & 0xffff) === 0;
   }
 
   /** Writes the header with a tag of this VLAN, or none, and the priority it had; its bytes. */

@@ -22,6 +22,7 @@ export class MacTable {
   readonly #seenS: Float64Array;
   readonly #perPort: Uint32Array;
   #sweptS = 0;
+  #moves = 0;
 
   /** `ageS`: addresses not heard of for so long are forgotten. */
   constructor(ports: number, ageS: number) {
@@ -43,6 +44,17 @@ export class MacTable {
     return port !== EMPTY && nowS - (this.#seenS[slot] as number) <= this.#ageS ? port : EMPTY;
   }
 
+  /** When the station was last heard of; for an address that lookup has found. */
+  heardS(low: number, high: number, vlan: number): number {
+    return this.#seenS[this.#find(low, (vlan << 16) | high)] as number;
+  }
+
+  /** Counts addresses that went from one port to another: what was decided by the table before
+   *  holds no longer. */
+  get moves(): number {
+    return this.#moves;
+  }
+
   /** The station has sent from there. False: the port has too many. */
   learn(low: number, high: number, vlan: number, port: number, nowS: number): boolean {
     const key = (vlan << 16) | high;
@@ -62,6 +74,7 @@ export class MacTable {
     const former = this.#port[slot] as number;
     if (former !== EMPTY) {
       this.#count(former, -1);
+      this.#moves++;
     }
     this.#put(slot, low, key, port, nowS);
     return true;

@@ -5,9 +5,9 @@ import { CaptureFile } from '../capture/capture-file.js';
 import { NetCounters, type QueueCounts } from '../counters.js';
 import { type OpenedHostEnd, openHostEnd } from '../open-host-end.js';
 import { SwitchCard } from './card.js';
-import { QUEUES_PER_PORT, type SwitchHandlerOptions } from './handler.js';
+import type { SwitchHandlerOptions } from './handler.js';
 import { parseUplink, type SwitchOptions } from './options.js';
-import type { SwitchPortOptions } from './switch-port.js';
+import { QUEUES_PER_PORT, type SwitchPortOptions } from './switch-port.js';
 
 export class NetSwitch {
   readonly cards: readonly SwitchCard[];

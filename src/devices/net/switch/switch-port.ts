@@ -2,6 +2,7 @@
 
 import { hasFeature } from '../../../core/protocol/index.js';
 import type { CommandWriter } from '../../../core/virtqueue/command-writer.js';
+import { Arena } from '../arena.js';
 import { type DropReason, NetCounters } from '../counters.js';
 import {
   GSO_ECN,
@@ -18,11 +19,14 @@ import {
   VIRTIO_NET_F_GUEST_USO6,
   VIRTIO_NET_F_MRG_RXBUF,
 } from '../format.js';
-import { receiveQueue, transmitQueue } from '../queues.js';
+import { queueCount, receiveQueue, transmitQueue } from '../queues.js';
 import { TransmitHeader } from '../transmit-header.js';
 import { type PortVlanOptions, PortVlans } from './port-vlans.js';
 import { ReceiveChains } from './receive-chains.js';
 import { StormLimit } from './storm-limit.js';
+
+/** Of each port: one pair, and a control queue that is not offered. */
+export const QUEUES_PER_PORT = queueCount(1);
 
 /** Plain data: it crosses a thread. */
 export interface SwitchPortOptions {
@@ -53,15 +57,24 @@ export class SwitchPort {
   #gsoTypes = 0;
   #ecn = false;
 
-  constructor(index: number, options: SwitchPortOptions, commands: CommandWriter) {
+  constructor(index: number, options: SwitchPortOptions, commands: CommandWriter, arena: Arena) {
     this.index = index;
     this.vlans = new PortVlans(options.vlans);
     this.isolated = options.isolated;
     this.outside = options.outside ?? false;
     this.running = this.outside;
     this.storm = new StormLimit(options.stormPerSecond);
-    this.chains = new ReceiveChains(commands, options.queueSize);
+    this.chains = new ReceiveChains(commands, arena, options.queueSize);
     this.#counters = new NetCounters(options.counters);
+  }
+
+  static arenaBytes({ queueSize }: SwitchPortOptions): number {
+    return Arena.rounded(ReceiveChains.arenaBytes(queueSize));
+  }
+
+  /** Of its queue of that index, for native code to count in. */
+  countsOf(queue: number): Float64Array {
+    return this.#counters.fieldsOf(queue);
   }
 
   negotiated(features: bigint): void {

@@ -8,6 +8,7 @@ import { BROADCAST, frame, macBytes, tcpFrame } from '../../../support/frames.js
 import { readCapture } from '../../../support/pcapng.js';
 import { temporaryDirectory } from '../../../support/resources.js';
 import { type SwitchGuest, startSwitch } from '../../../support/switch-rig.js';
+import { decodes } from '../../../support/tcpdump.js';
 import { until } from '../../../support/until.js';
 import { tagged } from '../../../support/vlan-frames.js';
 
@@ -307,6 +308,45 @@ t.test('what the sender left to do (NT-036)', async (t) => {
   await endAll([sender, bare, trunk]);
 });
 
+t.test(
+  'what was decided holds for the frames that follow, and no longer than it should',
+  async (t) => {
+    const guests = await connectAll(await startSwitch(t, ['access=7', 'trunk=7', 'access=7']), 3);
+    const [access, trunk, other] = guests as [SwitchGuest, SwitchGuest, SwitchGuest];
+    const there = frame(300, 1, mac(1), mac(0));
+    const back = frame(200, 2, mac(0), mac(1));
+    await exchangeFrame(guests, 0, there);
+    for (let i = 0; i < 3; i++) {
+      const got = await exchangeFrame(guests, 1, tagged(back, 7, 5));
+      t.same([...got.keys()], [0]);
+      t.equal(Buffer.compare(got.get(0) as Uint8Array, back), 0, 'without its tag');
+      const tag = await exchangeFrame(guests, 0, there);
+      t.equal(Buffer.compare(tag.get(1) as Uint8Array, tagged(there, 7)), 0, 'with a tag');
+    }
+    t.same([access.sent().packets, access.received().bytes], [4, 600]);
+    t.same([trunk.sent().bytes, trunk.received().bytes], [3 * 204, 4 * 304]);
+    // Whose offsets lie within the first of them need not lie within the next.
+    for (const bytes of [100, 90, 53, 51, 100]) {
+      const dropped = access.sent().drops.header;
+      await access.driver.transmit(there.slice(0, bytes), { header: TCP_SUM });
+      t.equal(access.sent().drops.header - dropped, bytes < 52 ? 1 : 0, `${bytes} bytes`);
+      if (bytes >= 52) {
+        const { header, frame: got } = await trunk.driver.receive();
+        t.same([...header], [1, 0, 0, 0, 0, 0, 38, 0, 16, 0, 1, 0]);
+        t.equal(got.byteLength, bytes + 4);
+      }
+    }
+    await exchangeFrame(guests, 2, frame(60, 1, mac(0), mac(1)));
+    t.same([...(await exchangeFrame(guests, 0, there)).keys()], [2], 'the station has moved');
+    t.same([...(await exchangeFrame(guests, 0, there)).keys()], [2]);
+    await other.end();
+    t.same([...(await exchangeFrame([access, trunk], 0, there)).keys()], [], 'nobody is there');
+    await exchangeFrame([access, trunk], 1, tagged(back, 7));
+    t.same([...(await exchangeFrame([access, trunk], 0, there)).keys()], [1], 'it is back');
+    await endAll([access, trunk]);
+  },
+);
+
 /** Ones' complement sum of a frame from `start` on. */
 function sumOf(bytes: Uint8Array, start: number): number {
   let sum = 0;
@@ -393,5 +433,6 @@ t.test('--pcap has every port', async (t) => {
   );
   t.same(frames[0]?.bytes, Buffer.from(sent));
   t.same(frames[1]?.bytes, Buffer.from(tagged(sent, 5)));
+  decodes(t, pcap, 2);
   await endAll(guests);
 });

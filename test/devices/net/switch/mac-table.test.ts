@@ -15,6 +15,9 @@ t.test('learned, moved, forgotten', (t) => {
   table.learn(1, 2, 7, 1, 0);
   table.learn(1, 2, 0, 0, 1);
   t.same([table.lookup(1, 2, 0, 1), table.lookup(1, 2, 7, 1)], [0, 1], 'the station has moved');
+  t.equal(table.moves, 1);
+  table.learn(1, 2, 0, 0, 5);
+  t.same([table.moves, table.heardS(1, 2, 0), table.heardS(1, 2, 7)], [1, 5, 0], 'heard of');
   t.same([table.count(0), table.count(1), table.count(2)], [1, 1, 0]);
   table.forget(0);
   t.same([table.lookup(1, 2, 0, 1), table.lookup(1, 2, 7, 1)], [-1, 1]);

@@ -2,6 +2,7 @@
 
 import t from 'tap';
 import { CommandWriter } from '../../../../src/core/virtqueue/command-writer.js';
+import { Arena } from '../../../../src/devices/net/arena.js';
 import { NetCounters } from '../../../../src/devices/net/counters.js';
 import { SwitchPort } from '../../../../src/devices/net/switch/switch-port.js';
 import { exchange } from '../../../../src/native/index.js';
@@ -23,6 +24,7 @@ t.test('offloads of frames to it', (t) => {
       counters: new NetCounters(3).buffer,
     },
     new CommandWriter(new exchange.Exchange()),
+    new Arena(1024),
   );
   const rows: readonly (readonly [
     what: string,
