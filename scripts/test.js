@@ -116,6 +116,9 @@ async function run(job) {
   const seconds = (Date.now() - startMs) / 1000;
   if (seconds > SECONDS_WORTH_A_LINE || status !== 0) {
     console.log(`test: ${title}: ${status === 0 ? 'passed' : 'FAILED'} in ${seconds.toFixed(1)} s`);
+    // What failed once and passes alone leaves no other trace.
+    const failed = output.match(/^ *not ok .*$/gm) ?? [];
+    for (const line of failed) console.log(`test:   ${line.trim()}`);
   }
   return { ...job, status, output, assertions };
 }

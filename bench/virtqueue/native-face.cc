@@ -12,14 +12,6 @@
 #include "driver.h"
 #include "owned-queue.h"
 
-namespace vhost::test {
-// driver.cc names it where a test would have failed.
-void fail(const char* file, int line, const std::string& what) {
-  std::fprintf(stderr, "%s:%d: %s\n", file, line, what.c_str());
-  std::exit(1);
-}
-}  // namespace vhost::test
-
 namespace {
 
 using vhost::OwnedQueue;

@@ -14,7 +14,9 @@ export function buildNativeFace(root: string, binary: string): void {
   const sources = [
     join(root, 'bench/virtqueue/native-face.cc'),
     ...core.map((name) => join(root, 'native/core', name)),
-    ...['driver.cc', 'packed-driver-ring.cc'].map((name) => join(root, 'native/test', name)),
+    ...['check.cc', 'driver.cc', 'packed-driver-ring.cc'].map((name) =>
+      join(root, 'native/test', name),
+    ),
   ];
   const headers = ['native/core', 'native/test'].flatMap((place) =>
     readdirSync(join(root, place)).map((name) => join(root, place, name)),

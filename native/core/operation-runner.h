@@ -47,6 +47,8 @@ class OperationRunner {
   // must be given back.
   Operation* reap(int* result);
   void give(Operation* op);
+  // Operations over without the engine, and not reaped yet.
+  size_t endedAtOnce() const { return ended_.size(); }
   // Hands attempts that reap() began to the kernel, so that no wait can miss them.
   void submitContinued();
 

@@ -27,6 +27,8 @@ struct Registration {
   throw Skipped{std::move(why)};
 }
 
+// Without its directories.
+const char* fileName(const char* path);
 [[noreturn]] void fail(const char* file, int line, const std::string& what);
 
 // Holds any number of any type: thousands of comparisons share one function.

@@ -23,6 +23,24 @@ const DriverOptions kRingModes[] = {
     {.size = 61, .eventIdx = true, .base = 40, .packed = true},
 };
 
+TEST("reads out of the page cache: the first are shown while the others are copied") {
+  forBothEngines([](bool uring) {
+    Rig rig({.uring = uring, .driver = {.size = 128, .eventIdx = false}});
+    // What the kernel has moved once is known to be in the cache.
+    rig.post(0, false, 0, 4096);
+    rig.serve(1);
+    rig.calls();
+    for (uint16_t slot = 1; slot <= 32; slot++) rig.post(slot, false, 0, 4096);
+    const Rig::Turn turn = rig.turn();
+    CHECK_EQ(turn.requests, 16u);  // half of them
+    rig.decide(turn);
+    const Rig::Turn next = rig.turn();
+    CHECK_EQ(rig.calls(), 2u);
+    rig.decide(next);
+    rig.serve(32);
+  });
+}
+
 TEST("whole turns: writes and reads against a file, in all ring modes and over the index wrap") {
   forBothEngines([](bool uring) {
     for (const DriverOptions& mode : kRingModes) {

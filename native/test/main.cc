@@ -3,7 +3,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <sstream>
 #include <vector>
 
 #include "check.h"
@@ -23,30 +22,6 @@ std::vector<Entry>& entries() {
   return all;
 }
 
-const char* baseName(const char* path) {
-  const char* slash = std::strrchr(path, '/');
-  return slash == nullptr ? path : slash + 1;
-}
-
-template <typename T>
-void compare(const T& a, const T& b, const char* text, const char* file, int line) {
-  if (a == b) return;
-  std::ostringstream out;
-  out << text << ": " << a << " != " << b;
-  fail(file, line, out.str());
-}
-
-std::string decimal(Number number) {
-  const bool negative = number < 0;
-  auto magnitude = static_cast<unsigned __int128>(negative ? -number : number);
-  std::string digits;
-  do {
-    digits.insert(digits.begin(), static_cast<char>('0' + magnitude % 10));
-    magnitude /= 10;
-  } while (magnitude > 0);
-  return negative ? "-" + digits : digits;
-}
-
 bool runOne(const Entry& entry, int number) {
   const auto start = std::chrono::steady_clock::now();
   std::string trouble;
@@ -61,7 +36,7 @@ bool runOne(const Entry& entry, int number) {
   const auto spent = std::chrono::steady_clock::now() - start;
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(spent).count();
   std::printf("%s %d - %s: %s%s # time=%lldms\n", trouble.empty() ? "ok" : "not ok", number,
-              baseName(entry.file), entry.name, skipped.c_str(), static_cast<long long>(ms));
+              fileName(entry.file), entry.name, skipped.c_str(), static_cast<long long>(ms));
   if (!trouble.empty()) std::printf("  # %s\n", trouble.c_str());
   std::fflush(stdout);
   return trouble.empty();
@@ -71,27 +46,6 @@ bool runOne(const Entry& entry, int number) {
 
 Registration::Registration(const char* name, const char* file, void (*run)()) {
   entries().push_back({name, file, run});
-}
-
-void fail(const char* file, int line, const std::string& what) {
-  throw Failure{std::string(baseName(file)) + ":" + std::to_string(line) + ": " + what};
-}
-
-void checkEqual(Number a, Number b, const char* text, const char* file, int line) {
-  if (a != b) compare(decimal(a), decimal(b), text, file, line);
-}
-
-void checkEqual(double a, double b, const char* text, const char* file, int line) {
-  compare(a, b, text, file, line);
-}
-
-void checkEqual(const void* a, const void* b, const char* text, const char* file, int line) {
-  compare(a, b, text, file, line);
-}
-
-void checkEqual(std::string_view a, std::string_view b, const char* text, const char* file,
-                int line) {
-  compare(a, b, text, file, line);
 }
 
 int runAll(const char* filter) {

@@ -66,7 +66,7 @@ export class DaemonProcess {
   /** Resolves when the socket exists and listens. Connecting would be a session: only looks. */
   async ready(): Promise<void> {
     const endMs = performance.now() + READY_TIMEOUT_MS;
-    while (!listening(this.socket)) {
+    while (!isListening(this.socket)) {
       if (this.#over || performance.now() > endMs) {
         throw new Error(`the daemon did not start: ${this.#stderr}`);
       }
@@ -133,7 +133,7 @@ export function plainNode(program: string, args: readonly string[]): string[] {
 }
 
 /** The kernel's list of UNIX sockets: a path that listens has the flag 00010000. */
-function listening(path: string): boolean {
+export function isListening(path: string): boolean {
   return readFileSync('/proc/net/unix', 'utf8')
     .split('\n')
     .some((line) => line.endsWith(` ${path}`) && line.split(' ')[3] === '00010000');

@@ -11,7 +11,13 @@ import {
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
 } from '../../src/core/protocol/index.js';
-import { BLK_DISCARD, BlkDriver, STATUS_OK, segmentList } from '../../src/testing/index.js';
+import {
+  BLK_DISCARD,
+  BlkDriver,
+  isListening,
+  STATUS_OK,
+  segmentList,
+} from '../../src/testing/index.js';
 import { spawnTracked } from '../guest/children.js';
 import { DeviceRig } from '../support/device-rig.js';
 import { temporaryDirectory, until } from '../support/resources.js';
@@ -52,12 +58,8 @@ async function storageDaemon(t: Test): Promise<Storage> {
     child.kill();
     await child.exited;
   });
-  await until('the export', () => listens(socket));
+  await until('the export', () => isListening(socket));
   return { socket, image };
-}
-
-function listens(socket: string): boolean {
-  return readFileSync('/proc/net/unix', 'utf8').includes(` ${socket}\n`);
 }
 
 const pattern = (bytes: number, seed: number) =>

@@ -10,5 +10,5 @@ export const DISK_LAYOUT = {
   /** Beyond the partition: four MiB kept, discarded, zeroed, kept. */
   rawStartMib: 72,
   /** Random and zero bytes in files. TCG makes and sums a few MiB in a second, in each boot. */
-  fillMib: 8,
+  fillMib: 4,
 } as const;

@@ -18,7 +18,7 @@ t.setTimeout(4 * RUN_LIMIT_MS);
 
 const MIB = 1 << 20;
 /** VHOST_TS_NET_MIB=200 for a long run: an emulated guest sums a MiB in 60 ms. */
-const DOWN_MIB = Number(process.env.VHOST_TS_NET_MIB ?? 24);
+const DOWN_MIB = Number(process.env.VHOST_TS_NET_MIB ?? 12);
 /** In parts of 8. */
 const UP_MIB = process.env.VHOST_TS_NET_MIB ? DOWN_MIB : 8;
 const DOWN = Buffer.concat(new Array(DOWN_MIB).fill(randomBytes(MIB)));
