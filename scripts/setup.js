@@ -53,7 +53,6 @@ const DEBIAN_PACKAGES = [
   { name: 'busybox-static', need: 'test' },
   { name: 'socat', need: 'test', program: 'socat' },
   { name: 'e2fsprogs', need: 'test', program: 'mkfs.ext4' },
-  { name: 'iproute2', need: 'test', program: 'ip' },
   { name: 'ethtool', need: 'test', program: 'ethtool' },
   { name: 'tcpdump', need: 'test', program: 'tcpdump' },
   { name: 'passt', need: 'test', program: 'passt' },
